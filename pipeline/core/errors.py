@@ -1,0 +1,21 @@
+"""One error for everything wrong that comes from outside."""
+
+from __future__ import annotations
+
+
+class BadInput(ValueError):
+    """Something given to us is not what it must be.
+
+    Args:
+        source: file, address or topic it came from.
+        field: which part of it.
+        expected: what would have been right.
+        found: what was there.
+    """
+
+    def __init__(self, source: object, field: str, expected: str, found: object) -> None:
+        self.source = str(source)
+        self.field = field
+        self.expected = expected
+        self.found = str(found)
+        super().__init__(f"{self.source}: {field}: expected {expected}, found {self.found[:200]}")

@@ -1,0 +1,382 @@
+"""What travels between nodes.
+
+A message is a topic, a `Stamp` and a payload. Payloads are frozen and strict; large arrays stay numpy arrays and cross
+process borders as raw buffers beside the small body (`pipeline.core.wire`). Units: metres, radians, m/s, seconds only
+where a name says so, otherwise int64 nanoseconds. Frames: ``ego`` (x forward, y left, z up, on the ground under the
+rear axle), ``odom`` (fixed to the world, starts anywhere, never jumps), or the sensor's own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+
+from calibration.se3 import SE3
+from pipeline.core.arrays import Payload, Spec
+
+Array: TypeAlias = np.ndarray  # dtype and shape stand in the Spec beside it
+Vector3: TypeAlias = tuple[float, float, float]
+QuaternionWxyz: TypeAlias = tuple[float, float, float, float]
+
+CLASSES = (
+    "car",
+    "truck",
+    "bus",
+    "trailer",
+    "construction_vehicle",
+    "pedestrian",
+    "motorcycle",
+    "bicycle",
+    "traffic_cone",
+    "barrier",
+)
+"""The ten detection classes of nuScenes; index = class id everywhere."""
+C = len(CLASSES)
+
+
+class Stamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a message happened, by three clocks, and which one of its stream it is.
+
+    sensor_ns: the device's own stamp. arrival_ns: host clock when the host had it whole. time_ns: corrected to the
+    vehicle clock, 1-sigma uncertainty sigma_ns. sequence: counts up by one per stream within an epoch; a gap is a loss.
+    epoch: number of the sensor clock's epoch; rises when that clock steps or its node restarts.
+    """
+
+    sensor_ns: int
+    arrival_ns: int
+    time_ns: int
+    sigma_ns: int = 0
+    sequence: int
+    epoch: int = 0
+
+
+class Message(msgspec.Struct, frozen=True, eq=False):
+    topic: str
+    stamp: Stamp
+    payload: Payload
+
+    @property
+    def source(self) -> str:
+        """Last part of the topic: the sensor or node that the message is about."""
+        return self.topic.rpartition("/")[2]
+
+
+# --- sensors
+
+POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4"), ("t_ns", "<i4"), ("ring", "<u4")])
+"""LiDAR point: metres in the lidar frame, intensity 0..1, time relative to the message's time_ns, beam number."""
+
+RADAR_POINT = np.dtype(
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("range_rate", "<f4"), ("rcs", "<f4"), ("snr", "<f4")]
+)
+"""Radar return: metres in the radar frame, range rate in m/s as measured (positive = receding), RCS in dBsm, SNR in dB;
+NaN where the radar does not give one."""
+
+
+class CameraImage(Payload, frozen=True, kw_only=True):
+    """One exposure. stamp.time_ns = middle of the exposure of the middle row.
+
+    data: the encoded file bytes (jpeg, png), or height * width * 3 bytes, rows top down, blue-green-red.
+    """
+
+    height: int
+    width: int
+    encoding: Literal["jpeg", "png", "bgr8"]
+    data: Annotated[Array, Spec("u1", "B")]
+    exposure_ns: int = 0
+
+
+class PointCloud(Payload, frozen=True, kw_only=True):
+    """One LiDAR sweep. stamp.time_ns = end of the sweep.
+
+    points: (N,) of POINT, lidar frame. motion_compensated: True where a dataset has already moved all points to the
+    pose at stamp.time_ns; False as measured, each point in the sensor frame of its own instant.
+    """
+
+    points: Annotated[Array, Spec(POINT, "N")]
+    motion_compensated: bool = False
+
+    @property
+    def xyz(self) -> Array:
+        """(N, 3) float32 view, metres, lidar frame."""
+        view: Array = self.points.view("<f4").reshape(-1, POINT.itemsize // 4)[:, :3]
+        return view
+
+
+class RadarScan(Payload, frozen=True, kw_only=True):
+    """One radar cycle. stamp.time_ns = middle of the cycle.
+
+    points: (N,) of RADAR_POINT, radar frame. ambiguity_mps: range rates are known modulo this width; 0 = unambiguous.
+    """
+
+    points: Annotated[Array, Spec(RADAR_POINT, "N")]
+    ambiguity_mps: float = 0.0
+
+    @property
+    def xyz(self) -> Array:
+        """(N, 3) float32 view, metres, radar frame."""
+        view: Array = self.points.view("<f4").reshape(-1, RADAR_POINT.itemsize // 4)[:, :3]
+        return view
+
+
+class ImuSample(Payload, frozen=True, kw_only=True):
+    """angular_velocity rad/s and linear_acceleration m/s2 (gravity included), imu frame."""
+
+    angular_velocity: Vector3
+    linear_acceleration: Vector3
+
+
+class WheelSpeed(Payload, frozen=True, kw_only=True):
+    """speed of the rear axle along ego x, m/s; steering_angle of the front wheels, rad (NaN unknown)."""
+
+    speed: float
+    steering_angle: float = float("nan")
+
+
+class GnssFix(Payload, frozen=True, kw_only=True):
+    """WGS-84 degrees, ellipsoid height m, 1-sigma horizontal accuracy m (NaN unknown)."""
+
+    latitude: float
+    longitude: float
+    height: float
+    accuracy: float = float("nan")
+
+
+class EgoPose(Payload, frozen=True, kw_only=True):
+    """``odom_SE3_ego`` at stamp.time_ns, with the ego velocity in the ego frame (NaN unknown)."""
+
+    position: Vector3
+    rotation_wxyz: QuaternionWxyz
+    linear_velocity: Vector3 = (float("nan"),) * 3
+    angular_velocity: Vector3 = (float("nan"),) * 3
+
+    @property
+    def odom_SE3_ego(self) -> SE3:
+        return SE3.from_quaternion(self.rotation_wxyz, self.position)
+
+
+# --- perception
+
+
+class Detections(Payload, frozen=True, kw_only=True):
+    """What one detector saw in one sensor message.
+
+    Ego frame at stamp.time_ns (in a `FrameSet`: at its reference instant).
+
+    N detections, C classes, D embedding size (0 = none). NaN = not measured.
+
+    position: box centre, m. position_cov: m2. size: length, width, height, m; size_sigma: m.
+    yaw: heading about z, rad; yaw_sigma: rad (>= pi where unknown).
+    velocity: over ground, ego axes x and y, m/s; velocity_cov: (m/s)2.
+    radial_speed: over ground along the line of sight from the sensor, positive = receding, m/s, 1-sigma radial_sigma,
+    known modulo radial_ambiguity (0 = unambiguous).
+    class_score: probability per class, sums to at most 1. score: confidence that it exists, 0..1.
+    box2d: left, top, right, bottom in image pixels.
+    time_offset_ns: instant at which this object was measured minus stamp.time_ns.
+    points: number of LiDAR or radar returns. origin: sensor position in the same frame, m.
+    """
+
+    sensor: str
+    modality: Literal["camera", "lidar", "radar"]
+    origin: Vector3
+    position: Annotated[Array, Spec("<f4", "N", 3)]
+    position_cov: Annotated[Array, Spec("<f4", "N", 3, 3)]
+    size: Annotated[Array, Spec("<f4", "N", 3)]
+    size_sigma: Annotated[Array, Spec("<f4", "N", 3)]
+    yaw: Annotated[Array, Spec("<f4", "N")]
+    yaw_sigma: Annotated[Array, Spec("<f4", "N")]
+    velocity: Annotated[Array, Spec("<f4", "N", 2)]
+    velocity_cov: Annotated[Array, Spec("<f4", "N", 2, 2)]
+    radial_speed: Annotated[Array, Spec("<f4", "N")]
+    radial_sigma: Annotated[Array, Spec("<f4", "N")]
+    radial_ambiguity: float = 0.0
+    class_score: Annotated[Array, Spec("<f4", "N", C)]
+    score: Annotated[Array, Spec("<f4", "N")]
+    box2d: Annotated[Array, Spec("<f4", "N", 4)]
+    time_offset_ns: Annotated[Array, Spec("<i4", "N")]
+    points: Annotated[Array, Spec("<i4", "N")]
+    embedding: Annotated[Array, Spec("<f4", "N", "D")]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+class SensorSlot(Payload, frozen=True, kw_only=True):
+    """One sensor's place in a frame set: what was taken for it, or why nothing was.
+
+    offset_ns: message time minus reference instant. residual_ns: 1-sigma of what is left in time after compensation.
+    residual_m: displacement of a static object that this and the pose uncertainty can cause, 1-sigma, metres.
+    missing: empty, or the reason (`late`, `silent`, `detector_failed`, ...).
+    """
+
+    sensor: str
+    modality: Literal["camera", "lidar", "radar"]
+    sequence: int = -1
+    epoch: int = -1
+    time_ns: int = 0
+    offset_ns: int = 0
+    residual_ns: int = 0
+    residual_m: float = 0.0
+    missing: str = ""
+    detections: Detections | None = None
+
+
+class FrameSet(Payload, frozen=True, kw_only=True):
+    """All sensors brought to one reference instant (= stamp.time_ns), ego pose included."""
+
+    index: int
+    position: Vector3  # odom_SE3_ego at the reference instant
+    rotation_wxyz: QuaternionWxyz
+    slots: tuple[SensorSlot, ...]
+
+    @property
+    def odom_SE3_ego(self) -> SE3:
+        return SE3.from_quaternion(self.rotation_wxyz, self.position)
+
+
+class Scene(Payload, frozen=True, kw_only=True):
+    """The fused world at a reference instant (= stamp.time_ns). M tracks, S sensors, odom frame.
+
+    state_cov orders position x, y, z, velocity x, y (m, m/s). weight: share of the last update's precision that each
+    sensor gave, rows sum to 1, all zero while a track coasts. existence: 0..1. age: frame sets since birth.
+    coasted: frame sets since the last update. trail of identity: track_id never reused within a run.
+    """
+
+    index: int
+    position: Vector3  # odom_SE3_ego at the reference instant
+    rotation_wxyz: QuaternionWxyz
+    sensors: tuple[str, ...]
+    missing: tuple[str, ...]  # "sensor: reason"
+    track_id: Annotated[Array, Spec("<i8", "M")]
+    track_position: Annotated[Array, Spec("<f8", "M", 3)]
+    track_velocity: Annotated[Array, Spec("<f8", "M", 2)]
+    track_size: Annotated[Array, Spec("<f4", "M", 3)]
+    track_yaw: Annotated[Array, Spec("<f8", "M")]
+    state_cov: Annotated[Array, Spec("<f4", "M", 5, 5)]
+    class_score: Annotated[Array, Spec("<f4", "M", C)]
+    existence: Annotated[Array, Spec("<f4", "M")]
+    weight: Annotated[Array, Spec("<f4", "M", "S")]
+    age: Annotated[Array, Spec("<i4", "M")]
+    coasted: Annotated[Array, Spec("<i4", "M")]
+
+    @property
+    def odom_SE3_ego(self) -> SE3:
+        return SE3.from_quaternion(self.rotation_wxyz, self.position)
+
+
+class TruthObjects(Payload, frozen=True, kw_only=True):
+    """Labelled objects at stamp.time_ns, odom frame. Only on `truth/*`; fusion never sees it. K objects.
+
+    object_id: persistent across frames, or -1 where the data has no identities. velocity NaN where unknown.
+    lidar_points: returns inside the box, -1 unknown. visibility: 0..1, NaN unknown.
+    class_id: index into CLASSES, or -1: a label outside them, which is neither a hit nor a miss.
+    """
+
+    object_id: Annotated[Array, Spec("<i8", "K")]
+    class_id: Annotated[Array, Spec("<i4", "K")]
+    position: Annotated[Array, Spec("<f8", "K", 3)]
+    size: Annotated[Array, Spec("<f4", "K", 3)]
+    yaw: Annotated[Array, Spec("<f8", "K")]
+    velocity: Annotated[Array, Spec("<f4", "K", 2)]
+    lidar_points: Annotated[Array, Spec("<i4", "K")]
+    visibility: Annotated[Array, Spec("<f4", "K")]
+
+
+# --- how the run itself is doing
+
+
+class StreamStatus(Payload, frozen=True, kw_only=True):
+    """A sensor stream's own count, sent at a steady rate and at its end.
+
+    sent: messages published so far in this epoch. watermark_ns: no message with an earlier arrival_ns will follow.
+    losses: messages the source itself had to give up, by reason.
+    """
+
+    sent: int
+    watermark_ns: int
+    ended: bool = False
+    losses: dict[str, int] = {}
+
+
+class ClockState(Payload, frozen=True, kw_only=True):
+    """What is believed of one sensor's clock. host = sensor + offset + skew * elapsed."""
+
+    method: Literal["vehicle", "envelope", "trigger", "ptp"]
+    offset_ns: int
+    skew_ppb: float
+    sigma_ns: int
+    epoch: int
+    alarm: str = ""
+    ptp_grandmaster: str = ""
+    ptp_state: str = ""
+
+
+class LedgerRow(Payload, frozen=True, kw_only=True):
+    """One sensor's account: received = fused + sum(dropped) + in_flight, always."""
+
+    sensor: str
+    received: int
+    fused: int
+    in_flight: int
+    dropped: dict[str, int]
+
+
+class LedgerState(Payload, frozen=True, kw_only=True):
+    rows: tuple[LedgerRow, ...]
+
+
+class NodeStatus(Payload, frozen=True, kw_only=True):
+    """A node's heartbeat. losses: what its inputs lost on the way, by "topic reason"."""
+
+    node: str
+    received: int
+    published: int
+    failed: int
+    losses: dict[str, int] = {}
+    cpu_s: float = 0.0
+    rss_bytes: int = 0
+    last_error: str = ""
+    ended: bool = False
+
+
+class Timing(Payload, frozen=True, kw_only=True):
+    """Where one step's time went, host clock. sensor, sequence and epoch name the message that was worked on."""
+
+    node: str
+    sensor: str
+    sequence: int
+    epoch: int
+    arrival_ns: int  # of the sensor message it goes back to
+    received_ns: int
+    started_ns: int
+    ended_ns: int
+
+
+class Journal(Payload, frozen=True, kw_only=True):
+    """The order in which the aligner took its inputs, so that a replay decides as the live run did.
+
+    entries: "topic sequence epoch now_ns" in order.
+    """
+
+    topic: tuple[str, ...]
+    sequence: Annotated[Array, Spec("<i8", "J")]
+    epoch: Annotated[Array, Spec("<i4", "J")]
+    now_ns: Annotated[Array, Spec("<i8", "J")]
+
+
+class RunInfo(Payload, frozen=True, kw_only=True):
+    """First message of every recording: what ran, with which rig and settings (YAML text)."""
+
+    drive: str
+    version: str
+    rig_yaml: str
+    graph_yaml: str
+
+
+class Progress(Payload, frozen=True, kw_only=True):
+    """How far fusion has come: everything up to reference instant `reference_ns` is decided."""
+
+    reference_ns: int
+    index: int

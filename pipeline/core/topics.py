@@ -1,0 +1,63 @@
+"""The table of topics: every name on the bus, its type, how it queues and whether it is recorded.
+
+Liveness checks, the recorder, the viewer and `docs/topics.md` derive from it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pipeline.core import messages as m
+from pipeline.core.arrays import Payload
+
+
+class Topic(NamedTuple):
+    """pattern: a name, or `prefix/*` for one per sensor or node.
+
+    queue: `lossless` waits in order up to `depth` and then counts losses; `latest` keeps only the newest.
+    role: `sensor` = from outside; `derived` = computed by a node; `truth` = labels; `run` = about the run.
+    """
+
+    pattern: str
+    payload: type[Payload]
+    role: Literal["sensor", "derived", "truth", "run"]
+    queue: Literal["lossless", "latest"]
+    depth: int
+    recorded: bool
+    doc: str
+
+
+TOPICS = (
+    Topic("camera/*", m.CameraImage, "sensor", "lossless", 8, True, "images as the camera or the recording gives them"),
+    Topic("lidar/*", m.PointCloud, "sensor", "lossless", 8, True, "one sweep per message"),
+    Topic("radar/*", m.RadarScan, "sensor", "lossless", 16, True, "one cycle per message"),
+    Topic("imu/*", m.ImuSample, "sensor", "lossless", 512, True, "angular rate and acceleration"),
+    Topic("wheel/*", m.WheelSpeed, "sensor", "lossless", 256, True, "rear axle speed"),
+    Topic("gnss/*", m.GnssFix, "sensor", "lossless", 64, True, "satellite fixes"),
+    Topic("pose/*", m.EgoPose, "sensor", "lossless", 512, True, "odom_SE3_ego; pose/ego is the one the pipeline uses"),
+    Topic("detections/*", m.Detections, "derived", "lossless", 64, True, "one detector's output, per sensor"),
+    Topic("frames", m.FrameSet, "derived", "lossless", 64, True, "sensors aligned to one reference instant"),
+    Topic("scene", m.Scene, "derived", "lossless", 64, True, "fused tracks with weight per sensor"),
+    Topic("truth/objects", m.TruthObjects, "truth", "lossless", 64, True, "labels; never an input of fusion"),
+    Topic("stream/*", m.StreamStatus, "run", "lossless", 256, True, "each sensor stream's own count and watermark"),
+    Topic("clock/*", m.ClockState, "run", "lossless", 256, True, "each sensor clock's estimated state"),
+    Topic("ledger", m.LedgerState, "run", "latest", 1, True, "received = fused + dropped(reason) + in flight"),
+    Topic("journal", m.Journal, "run", "lossless", 256, True, "order of the aligner's inputs"),
+    Topic("status/*", m.NodeStatus, "run", "lossless", 64, True, "heartbeat of each node"),
+    Topic("timing/*", m.Timing, "run", "lossless", 1024, True, "where each step's time went"),
+    Topic("progress", m.Progress, "run", "lossless", 256, False, "flow control of replay"),
+    Topic("run/info", m.RunInfo, "run", "lossless", 4, True, "what ran: rig, graph, version"),
+)
+
+
+def topic_row(name: str) -> Topic:
+    """The row for a topic name.
+
+    Raises:
+        KeyError: no row matches.
+    """
+    prefix, slash, _ = name.rpartition("/")
+    for row in TOPICS:
+        if row.pattern == name or (slash and row.pattern == f"{prefix}/*"):
+            return row
+    raise KeyError(f"no topic {name!r} in the topics table")

@@ -1,0 +1,140 @@
+"""Messages as bytes: a fixed binary header, a small strict body, then raw array buffers, 64-byte aligned.
+
+    header  72 bytes   magic, version, sizes, CRC of header and body, the stamp
+    body    msgpack    the payload; each array replaced by [dtype, shape, offset]
+    arrays  raw        little endian, C order; offsets count from the start of this section
+
+Decoding copies nothing: arrays are read-only views into the received buffer. Every size is checked against a bound and
+against the buffer before it is used; nothing here can execute what it reads.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipeline.core.arrays import Payload
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import POINT, RADAR_POINT, Message, Stamp
+from pipeline.core.topics import topic_row
+
+VERSION = 1
+ALIGN = 64
+MAX_BODY = 1 << 20
+MAX_ARRAYS = 256 << 20  # bytes of all arrays of one message
+_MAGIC = b"SYNC"
+# magic, version, body size, crc32, arrays size, sensor_ns, arrival_ns, time_ns, sigma_ns, sequence, epoch, spare
+_HEADER = struct.Struct("<4s I I I Q q q q q Q I I")
+HEADER_SIZE = _HEADER.size
+_STAMP_AT = 16  # the CRC covers everything after itself
+
+_DTYPES = {np.dtype(code).str: np.dtype(code) for code in ("u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<f4", "<f8")}
+_NAMED = {"point": POINT, "radar_point": RADAR_POINT}
+_NAME_OF = {dtype: name for name, dtype in _NAMED.items()}
+
+Buffer = bytes | bytearray | memoryview
+
+
+def encode(message: Message) -> list[Buffer]:
+    """The parts of a message in order: header and body as one, then each array (and padding) as raw memory.
+
+    The arrays are not copied: the returned views are valid while the message lives.
+    """
+    parts: list[Buffer] = []
+    size = 0
+
+    def take(array: Any) -> list[Any]:
+        nonlocal size
+        if not isinstance(array, np.ndarray):
+            raise NotImplementedError(f"cannot encode {type(array)}")
+        offset = size
+        raw = np.ascontiguousarray(array).reshape(-1).view("u1").data if array.size else memoryview(b"")
+        padding = -raw.nbytes % ALIGN
+        parts.append(raw)
+        if padding:
+            parts.append(bytes(padding))
+        size += raw.nbytes + padding
+        return [_NAME_OF.get(array.dtype) or array.dtype.str, list(array.shape), offset]
+
+    body = msgspec.msgpack.Encoder(enc_hook=take).encode(message.payload)
+    if len(body) > MAX_BODY or size > MAX_ARRAYS:
+        raise ValueError(f"{message.topic}: message too large: body {len(body)}, arrays {size} bytes")
+    stamp = message.stamp
+    fields = (size, stamp.sensor_ns, stamp.arrival_ns, stamp.time_ns, stamp.sigma_ns, stamp.sequence, stamp.epoch, 0)
+    head = bytearray(_HEADER.pack(_MAGIC, VERSION, len(body), 0, *fields))
+    struct.pack_into("<I", head, 12, zlib.crc32(body, zlib.crc32(memoryview(head)[_STAMP_AT:])))
+    head += body
+    head += bytes(-len(head) % ALIGN)
+    return [head, *parts]
+
+
+def encode_bytes(message: Message) -> bytes:
+    """`encode`, joined into one block."""
+    return b"".join(encode(message))
+
+
+def decode(topic: str, data: Buffer) -> Message:
+    """A message from one block as `encode_bytes` makes it. Arrays are read-only views into ``data``.
+
+    Raises:
+        BadInput: unknown topic, wrong magic, version or checksum, a size beyond its bound or the block, a field that
+            does not fit the payload's type.
+    """
+    try:
+        kind = topic_row(topic).payload
+    except KeyError as error:
+        raise BadInput(topic, "topic", "a topic of the table", topic) from error
+    view = memoryview(data).toreadonly().cast("B")
+    if len(view) < HEADER_SIZE:
+        raise BadInput(topic, "header", f"at least {HEADER_SIZE} bytes", len(view))
+    magic, version, body_size, crc, arrays_size, sensor, arrival, time, sigma, sequence, epoch, _ = _HEADER.unpack_from(
+        view
+    )
+    if magic != _MAGIC or version != VERSION:
+        raise BadInput(topic, "header", f"magic {_MAGIC!r} version {VERSION}", f"{magic!r} version {version}")
+    start = HEADER_SIZE + body_size
+    start += -start % ALIGN
+    if body_size > MAX_BODY or arrays_size > MAX_ARRAYS or len(view) < start + arrays_size:
+        raise BadInput(topic, "sizes", f"body and arrays within {len(view)} bytes", f"{body_size} + {arrays_size}")
+    body = view[HEADER_SIZE : HEADER_SIZE + body_size]
+    if zlib.crc32(body, zlib.crc32(view[_STAMP_AT:HEADER_SIZE])) != crc:
+        raise BadInput(topic, "checksum", f"{crc:#010x}", "another")
+    arrays = view[start : start + arrays_size]
+
+    def give(wanted: type, value: Any) -> Any:
+        if wanted is not np.ndarray:
+            raise NotImplementedError(f"cannot decode {wanted}")
+        return _array(arrays, value)
+
+    try:
+        payload = _decoder_type(kind, body, give)
+        stamp = Stamp(
+            sensor_ns=sensor, arrival_ns=arrival, time_ns=time, sigma_ns=sigma, sequence=sequence, epoch=epoch
+        )
+    except (msgspec.DecodeError, ValueError, TypeError, OverflowError) as error:
+        raise BadInput(topic, "body", f"a valid {kind.__name__}", error) from error
+    return Message(topic, stamp, payload)
+
+
+def _decoder_type(kind: type[Payload], body: memoryview, give: Any) -> Payload:
+    return msgspec.msgpack.Decoder(kind, dec_hook=give).decode(body)
+
+
+def _array(arrays: memoryview, value: Any) -> np.ndarray:
+    """Array from its [dtype, shape, offset]; every number is checked before memory is touched."""
+    code, shape, offset = value
+    dtype = _NAMED.get(code) or _DTYPES.get(code)
+    if dtype is None:
+        raise ValueError(f"array dtype {code!r} is not one of {sorted(_DTYPES) + sorted(_NAMED)}")
+    if not (isinstance(shape, Sequence) and len(shape) <= 4 and all(isinstance(n, int) and n >= 0 for n in shape)):
+        raise ValueError(f"array shape {shape!r} is not up to four sizes")
+    count = math.prod(shape)
+    if not isinstance(offset, int) or offset < 0 or offset + count * dtype.itemsize > len(arrays):
+        raise ValueError(f"array of {count} x {dtype.itemsize} bytes at {offset} leaves the {len(arrays)} bytes sent")
+    return np.frombuffer(arrays, dtype, count, offset).reshape(shape)

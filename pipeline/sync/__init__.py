@@ -1,0 +1,1 @@
+"""Time: clock models, alignment, motion compensation, the ledger. Read `align.py` first."""

@@ -1,0 +1,3 @@
+"""The bus between threads, processes and hosts.
+
+Read `shared_memory.py` first; ZeroMQ is imported only in this folder."""
