@@ -354,18 +354,6 @@ class Timing(Payload, frozen=True, kw_only=True):
     ended_ns: int
 
 
-class Journal(Payload, frozen=True, kw_only=True):
-    """The order in which the aligner took its inputs, so that a replay decides as the live run did.
-
-    entries: "topic sequence epoch now_ns" in order.
-    """
-
-    topic: tuple[str, ...]
-    sequence: Annotated[Array, Spec("<i8", "J")]
-    epoch: Annotated[Array, Spec("<i4", "J")]
-    now_ns: Annotated[Array, Spec("<i8", "J")]
-
-
 class RunInfo(Payload, frozen=True, kw_only=True):
     """First message of every recording: what ran, with which rig and settings (YAML text)."""
 

@@ -42,7 +42,6 @@ TOPICS = (
     Topic("stream/*", m.StreamStatus, "run", "lossless", 256, True, "each sensor stream's own count and watermark"),
     Topic("clock/*", m.ClockState, "run", "lossless", 256, True, "each sensor clock's estimated state"),
     Topic("ledger", m.LedgerState, "run", "latest", 1, True, "received = fused + dropped(reason) + in flight"),
-    Topic("journal", m.Journal, "run", "lossless", 256, True, "order of the aligner's inputs"),
     Topic("status/*", m.NodeStatus, "run", "lossless", 64, True, "heartbeat of each node"),
     Topic("timing/*", m.Timing, "run", "lossless", 1024, True, "where each step's time went"),
     Topic("progress", m.Progress, "run", "lossless", 256, False, "flow control of replay"),
