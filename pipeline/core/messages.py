@@ -355,9 +355,13 @@ class Timing(Payload, frozen=True, kw_only=True):
 
 
 class RunInfo(Payload, frozen=True, kw_only=True):
-    """First message of every recording: what ran, with which rig and settings (YAML text)."""
+    """First message of every recording, and the signal to begin: what runs, with which rig and settings (YAML text).
+
+    started_ns: host time at which the sources begin; they share it, so that a paced replay keeps its streams together.
+    """
 
     drive: str
+    started_ns: int = 0
     version: str
     rig_yaml: str
     graph_yaml: str
