@@ -24,7 +24,9 @@ class Subscription(Protocol):
     def losses(self) -> Mapping[tuple[str, str], int]:
         """Messages lost between publisher and here: (topic, reason) -> count.
 
-        Reasons: ``overwritten`` (reader too slow for the ring), ``queue_full``, ``malformed``.
+        Reasons: ``overwritten`` (reader too slow for the ring), ``queue_full``, ``malformed``, ``not_connected`` (said
+        by a publisher that started after this subscription, before the two had met). A topic that queues `latest`
+        loses nothing when a newer message takes the place of an older one.
         """
         ...
 
@@ -38,6 +40,13 @@ class Bus(Protocol):
 
     def subscribe(self, topics: Sequence[str]) -> Subscription:
         """Subscribe to exact topic names or `prefix/*` patterns; only messages published from now on are seen."""
+        ...
+
+    def wait_for_subscribers(self, topic: str, count: int, timeout_s: float) -> bool:
+        """True once at least ``count`` subscriptions will see what is published on ``topic``; False on time-out.
+
+        A subscriber in another process finds a new publisher while it is in `receive`.
+        """
         ...
 
     def close(self) -> None: ...
