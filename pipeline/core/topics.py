@@ -55,8 +55,12 @@ def topic_row(name: str) -> Topic:
     Raises:
         KeyError: no row matches.
     """
-    prefix, slash, _ = name.rpartition("/")
     for row in TOPICS:
-        if row.pattern == name or (slash and row.pattern == f"{prefix}/*"):
+        if topic_matches(row.pattern, name):
             return row
     raise KeyError(f"no topic {name!r} in the topics table")
+
+
+def topic_matches(pattern: str, name: str) -> bool:
+    """Whether ``pattern`` is the name itself or `prefix/*` over it."""
+    return pattern == name or (pattern.endswith("/*") and pattern[:-2] == name.rpartition("/")[0])
