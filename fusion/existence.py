@@ -1,0 +1,103 @@
+"""Whether a track is there: evidence for and against, and where each sensor can see at all.
+
+Evidence is a log-odds. Successive frames are not independent (a pole that looks like a person does so again a tenth of
+a second later, a hidden car stays hidden), so it is low-passed instead of summed: within the time constant it follows
+``gain`` times the evidence of one frame set, over all sensors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from calibration.se3 import SE3
+from fusion.kalman import FloatArray
+from fusion.tracks import Tracks
+from pipeline.core.settings import Settings
+
+_AZIMUTHS = 36
+_RANGES = np.array([25.0, 50.0])  # m, borders between near, middle and far
+_FEW = 4.0  # detections that the prior detection probability is worth
+
+
+class ExistenceSettings(Settings, frozen=True):
+    """detection: probability that an object in view of a sensor is detected, before the sensor has shown its own.
+
+    birth_score: weakest detection that starts a track. publish, death: existence from which a track is published, and
+    below which it ends; max_coast_s: it also ends after so long without a detection.
+    time_constant_s, gain: see the module. memory_s: how long a sensor's detection probabilities remember.
+    shadow: share of the detection probability that a nearer object in the line of sight takes away.
+    """
+
+    detection: float = 0.8
+    birth_score: float = 0.2
+    publish: float = 0.15
+    death: float = 0.05
+    max_coast_s: float = 2.0
+    time_constant_s: float = 0.5
+    gain: float = 1.5
+    memory_s: float = 5.0
+    shadow: float = 0.8
+
+
+class Visibility:
+    """Learned probability that a sensor detects an object, by azimuth and range in the ego frame.
+
+    Nobody has to tell the fields of view, and a sensor that dies soon counts as one that sees nothing.
+    """
+
+    def __init__(self, settings: ExistenceSettings) -> None:
+        self._settings = settings
+        self.looks: dict[str, FloatArray] = {}  # (azimuths * ranges, 2) decayed counts: detected, looked
+
+    def detection(self, sensor: str, cell: npt.NDArray[np.int64]) -> FloatArray:
+        """(M,) probability for tracks in these cells (`cells`)."""
+        seen = self._counts(sensor)[cell]
+        return np.asarray((seen[:, 0] + _FEW * self._settings.detection) / (seen[:, 1] + _FEW))
+
+    def learn(self, sensor: str, cell: npt.NDArray[np.int64], detected: npt.NDArray[np.bool_], dt: float) -> None:
+        """Count tracks that are known to be there."""
+        counts = self._counts(sensor)
+        counts *= np.exp(-dt / self._settings.memory_s)
+        counts[:, 0] += np.bincount(cell[detected], minlength=len(counts))
+        counts[:, 1] += np.bincount(cell, minlength=len(counts))
+
+    def _counts(self, sensor: str) -> FloatArray:
+        return self.looks.setdefault(sensor, np.zeros((_AZIMUTHS * (len(_RANGES) + 1), 2)))
+
+
+def cells(position: FloatArray) -> npt.NDArray[np.int64]:
+    """(M,) cell of `Visibility` for positions (M, 3) in the ego frame."""
+    turn = np.arctan2(position[:, 1], position[:, 0]) / (2.0 * np.pi) + 0.5
+    azimuth = np.minimum((turn * _AZIMUTHS).astype(np.int64), _AZIMUTHS - 1)
+    return azimuth * (len(_RANGES) + 1) + np.searchsorted(_RANGES, np.hypot(position[:, 0], position[:, 1]))
+
+
+def in_ego(tracks: Tracks, odom_SE3_ego: SE3) -> FloatArray:
+    """(M, 3) positions in the ego frame."""
+    return (tracks.mean[:, :3] - odom_SE3_ego.translation) @ odom_SE3_ego.rotation
+
+
+def shadowed(position: FloatArray, size: FloatArray, solid: npt.NDArray[np.bool_]) -> FloatArray:
+    """(M,) share of each object's width, seen from the ego, that lies behind a nearer ``solid`` one, 0..1.
+
+    position (M, 3) in the ego frame, size (M, 3).
+    """
+    azimuth = np.arctan2(position[:, 1], position[:, 0])
+    distance = np.maximum(np.hypot(position[:, 0], position[:, 1]), 1.0)
+    half = 0.35 * (size[:, 0] + size[:, 1]) / distance / 2.0 + 1e-3
+    apart = azimuth[:, None] - azimuth[None, :]
+    apart = np.abs((apart + np.pi) % (2.0 * np.pi) - np.pi)
+    behind = (distance[:, None] > distance[None, :] + 1.0) & solid[None, :]
+    overlap = np.clip((half[:, None] + half[None, :] - apart) / (2.0 * half[:, None]), 0.0, 1.0)
+    return np.asarray(np.max(overlap * behind, axis=1, initial=0.0))
+
+
+def follow(evidence: FloatArray, frame_evidence: FloatArray, dt: float, settings: ExistenceSettings) -> FloatArray:
+    """Low-pass of the evidence; arrays (M,)."""
+    share = 1.0 - np.exp(-dt / settings.time_constant_s)
+    return np.asarray(evidence + share * (settings.gain * frame_evidence - evidence))
+
+
+def probability(evidence: FloatArray) -> FloatArray:
+    return np.asarray(1.0 / (1.0 + np.exp(-evidence)))

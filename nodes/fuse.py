@@ -1,0 +1,58 @@
+"""Fuse: frame sets in, scenes out, one for each, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from fusion.fuser import Fuser
+from pipeline.core.messages import FrameSet, Message, Progress, Stamp
+
+_log = logging.getLogger(__name__)
+
+
+class Fuse:
+    """A node around any `Fuser`.
+
+    Frame sets may come more than once (a link that retries): an index not above the last one is dropped and counted in
+    `duplicates`. An index that is missing is not waited for, since the aligner has already waited as long as it may:
+    the tracks coast over the longer interval, and `skipped` counts the frame sets that never came.
+
+    The scene's stamp holds no time of this machine: sensor_ns = time_ns = reference instant, arrival_ns = the frame
+    set's, sequence = index; so a replay writes the same bytes.
+    """
+
+    def __init__(self, fuser: Fuser) -> None:
+        self._fuser = fuser
+        self._last: tuple[int, int] | None = None  # epoch and index of the newest frame set
+        self.duplicates = 0
+        self.skipped = 0
+
+    def step(self, message: Message, now_ns: int) -> Iterable[Message]:
+        frames = message.payload
+        if not isinstance(frames, FrameSet):
+            raise TypeError(f"fuse takes frame sets, not {type(frames).__name__} on {message.topic}")
+        place = (message.stamp.epoch, frames.index)
+        if self._last is not None and place <= self._last:
+            self.duplicates += 1
+            return []
+        if self._last is not None and place[0] == self._last[0] and frames.index > self._last[1] + 1:
+            self.skipped += frames.index - self._last[1] - 1
+            _log.warning("frame sets %d to %d never came", self._last[1] + 1, frames.index - 1)
+        scene = self._fuser.step(frames, message.stamp.time_ns)
+        self._last = place
+        stamp = Stamp(
+            sensor_ns=message.stamp.time_ns,
+            arrival_ns=message.stamp.arrival_ns,
+            time_ns=message.stamp.time_ns,
+            sequence=frames.index,
+            epoch=message.stamp.epoch,
+        )
+        progress = Progress(reference_ns=message.stamp.time_ns, index=frames.index)
+        return [Message("scene", stamp, scene), Message("progress", stamp, progress)]
+
+    def tick(self, now_ns: int) -> Iterable[Message]:
+        return []
+
+    def finish(self) -> Iterable[Message]:
+        return []

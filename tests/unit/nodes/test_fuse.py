@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fusion.tracker import Tracker
+from nodes.fuse import Fuse
+from pipeline.core.messages import Message, Progress, Scene, Stamp
+from tests.scenes import Sensor, Thing, drive
+
+FRAMES = [
+    Message("frames", Stamp(sensor_ns=t, arrival_ns=t + 7, time_ns=t, sequence=f.index), f)
+    for f, t in drive([Thing((10, 2, 0.8), (1, 0))], [Sensor("roof", "lidar")], 6)
+]
+
+
+def test_one_scene_and_one_progress_per_frame_set_with_no_time_of_this_machine():
+    node = Fuse(Tracker())
+    for frames in FRAMES:
+        scene, progress = node.step(frames, now_ns=123)
+        assert (scene.topic, progress.topic) == ("scene", "progress")
+        assert isinstance(scene.payload, Scene)
+        assert scene.stamp == Stamp(
+            sensor_ns=frames.stamp.time_ns,
+            arrival_ns=frames.stamp.arrival_ns,
+            time_ns=frames.stamp.time_ns,
+            sequence=frames.payload.index,
+        )
+        assert progress.payload == Progress(reference_ns=frames.stamp.time_ns, index=frames.payload.index) or (
+            progress.payload.reference_ns == frames.stamp.time_ns
+        )
+    assert list(node.tick(0)) == list(node.finish()) == []
+
+
+def test_a_frame_set_that_comes_twice_is_fused_once():
+    node = Fuse(Tracker())
+    first = [next(iter(node.step(frames, 0))) for frames in FRAMES[:3]]
+    assert list(node.step(FRAMES[1], 0)) == list(node.step(FRAMES[2], 0)) == []
+    assert node.duplicates == 2
+    after = next(iter(node.step(FRAMES[3], 0)))
+    assert after.payload.track_id.tolist() == first[-1].payload.track_id.tolist()
+
+
+def test_a_frame_set_that_never_came_is_counted_and_not_waited_for():
+    node = Fuse(Tracker())
+    node.step(FRAMES[0], 0)
+    scene = next(iter(node.step(FRAMES[4], 0)))
+    assert node.skipped == 3
+    assert np.allclose(scene.payload.track_position[0, 0], 10.4, atol=0.6)
+
+
+def test_only_frame_sets_are_taken():
+    with pytest.raises(TypeError, match="frame sets"):
+        Fuse(Tracker()).step(Message("progress", FRAMES[0].stamp, Progress(reference_ns=0, index=0)), 0)
