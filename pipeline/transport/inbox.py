@@ -13,8 +13,6 @@ from pipeline.core.topics import topic_row
 
 T = TypeVar("T")
 
-MAX_TOPICS = 4096  # a peer that makes up names must not fill the memory
-
 
 def topic_filters(topics: Iterable[str]) -> tuple[str, ...]:
     """Prefixes that stand for exact names (closed by NUL) and `prefix/*` patterns; a name within a pattern is left out.
@@ -51,9 +49,6 @@ class Inbox(Generic[T]):
     def put(self, topic: str, item: T) -> None:
         tickets = self._tickets.get(topic)
         if tickets is None:
-            if len(self._tickets) >= MAX_TOPICS:
-                self.lose("*", "malformed")
-                return
             tickets = self._tickets[topic] = deque(maxlen=topic_row(topic).depth)
         if len(tickets) == tickets.maxlen:
             del self._waiting[tickets[0]]

@@ -1,0 +1,122 @@
+"""The bus of one host: large messages in shared-memory rings, small ones inline, ZeroMQ says where.
+
+No broker: each node publishes from a socket of its own in the run's folder, where subscribers look for new ones; a
+restarted node binds the same name and is reconnected by itself. See `run_folder.py` for who cleans up, `ring.py` for
+why a slow or dead reader never blocks or tears, `zeromq.py` for how losses are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import zmq
+
+from pipeline.core.messages import Message
+from pipeline.core.settings import Settings
+from pipeline.core.topics import topic_row
+from pipeline.core.wire import encode
+from pipeline.transport.inbox import topic_filters
+from pipeline.transport.notify import Notify
+from pipeline.transport.ring import RingReader, RingWriter
+from pipeline.transport.run_folder import RunFolder
+from pipeline.transport.zeromq import RECONNECT_MAX_MS, RECONNECT_MS, Publisher, ZmqSubscription
+
+_SPARE_SLOTS = 4  # beyond a topic's depth: those being read and the one being written
+
+
+class SharedMemorySettings(Settings, frozen=True, kw_only=True):
+    """folder: where runs are kept, empty = shared memory. inline_bytes: larger messages go through a ring (below it, an
+    inline frame is as fast). queue: notifies that may wait for one subscriber before they are lost. max_borrowed:
+    messages per topic that a subscription leaves in the ring while they are in use, any further one is copied.
+    linger_s: how long `close` may wait for subscribers to take the last notifies."""
+
+    folder: str = ""
+    inline_bytes: int = 16 << 10
+    queue: int = 2048
+    max_borrowed: int = 2
+    linger_s: float = 1.0
+
+
+class SharedMemoryBus:
+    """One node's access. One thread uses a bus and its subscriptions; not to be used across `fork`.
+
+    Raises:
+        BadInput: a run or node name that is none, or a node name that a living process of the run has.
+    """
+
+    def __init__(self, run: str, node: str, settings: SharedMemorySettings | None = None) -> None:
+        self._settings = settings or SharedMemorySettings()
+        self._folder = RunFolder(run, node, Path(self._settings.folder) if self._settings.folder else None)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        socket = self._context.socket(zmq.XPUB)
+        socket.sndhwm = self._settings.queue
+        self._publisher = Publisher(socket, node)
+        socket.linger = round(self._settings.linger_s * 1e3)
+        socket.bind(f"ipc://{self._folder.socket(node)}")
+        self._socket = socket
+        self._rings: dict[str, RingWriter] = {}
+        self._subscriptions: list[ZmqSubscription] = []
+
+    def publish(self, message: Message) -> None:
+        """Raises:
+        OSError: shared memory is full.
+        """
+        topic = message.topic
+        parts = encode(message)
+        size = sum(len(part) for part in parts)
+        if not self._publisher.wanted(topic):
+            self._publisher.skip(topic)
+        elif size <= self._settings.inline_bytes:
+            self._publisher.send(topic, None, b"".join(parts))
+        else:
+            self._publisher.send(topic, self._ring(topic).write(parts, size))
+
+    def subscribe(self, topics: Sequence[str]) -> ZmqSubscription:
+        """Raises:
+        KeyError: a topic that the topics table does not have.
+        """
+        filters = topic_filters(topics)
+        socket = self._context.socket(zmq.SUB)
+        socket.rcvhwm = self._settings.queue
+        socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS, RECONNECT_MAX_MS
+        connected: set[str] = set()
+
+        def look_around() -> None:
+            for node in self._folder.publishers() - connected:
+                socket.connect(f"ipc://{self._folder.socket(node)}")
+                connected.add(node)
+
+        look_around()
+        subscription = ZmqSubscription(socket, filters, frozenset(connected), look_around, self._ring_of)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def wait_for_subscribers(self, topic: str, count: int, timeout_s: float) -> bool:
+        return self._publisher.wait_for_subscribers(topic, count, timeout_s)
+
+    def close(self) -> None:
+        """Messages that were received stay valid."""
+        if self._context.closed:
+            return
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._socket.close()
+        self._context.term()
+        self._rings.clear()
+        self._folder.close()
+
+    def _ring(self, topic: str) -> RingWriter:
+        ring = self._rings.get(topic)
+        if ring is None:
+            folder, instance = self._folder, self._publisher.instance
+            ring = RingWriter(
+                lambda n: folder.ring(folder.node, topic, instance, n), topic_row(topic).depth + _SPARE_SLOTS
+            )
+            self._rings[topic] = ring
+        return ring
+
+    def _ring_of(self, notify: Notify) -> RingReader:
+        return RingReader(
+            lambda n: self._folder.ring(notify.node, notify.topic, notify.instance, n), self._settings.max_borrowed
+        )
