@@ -61,7 +61,7 @@ def encode(message: Message) -> list[Buffer]:
         if padding:
             parts.append(bytes(padding))
         size += raw.nbytes + padding
-        return [_NAME_OF.get(array.dtype) or array.dtype.str, list(array.shape), offset]
+        return [dtype_code(array), list(array.shape), offset]
 
     body = msgspec.msgpack.Encoder(enc_hook=take).encode(message.payload)
     if len(body) > MAX_BODY or size > MAX_ARRAYS:
@@ -90,8 +90,11 @@ def digest(message: Message) -> str:
     return body.hexdigest()
 
 
-def decode(topic: str, data: Buffer) -> Message:
+def decode(topic: str, data: Buffer, arrays: Buffer | None = None) -> Message:
     """A message from one block as `encode_bytes` makes it. Arrays are read-only views into ``data``.
+
+    arrays: the section of arrays, where it is kept apart from header and body (a recording keeps it where other tools
+    read it; the padding after its last array may be missing).
 
     Raises:
         BadInput: unknown topic, wrong magic, version or checksum, a size beyond its bound or the block, a field that
@@ -111,17 +114,19 @@ def decode(topic: str, data: Buffer) -> Message:
         raise BadInput(topic, "header", f"magic {_MAGIC!r} version {VERSION}", f"{magic!r} version {version}")
     start = HEADER_SIZE + body_size
     start += -start % ALIGN
-    if body_size > MAX_BODY or arrays_size > MAX_ARRAYS or len(view) < start + arrays_size:
+    apart = memoryview(arrays).toreadonly().cast("B") if arrays is not None else None
+    inline_size = arrays_size if apart is None else 0
+    if body_size > MAX_BODY or arrays_size > MAX_ARRAYS or len(view) < start + inline_size:
         raise BadInput(topic, "sizes", f"body and arrays within {len(view)} bytes", f"{body_size} + {arrays_size}")
     body = view[HEADER_SIZE : HEADER_SIZE + body_size]
     if zlib.crc32(body, zlib.crc32(view[_STAMP_AT:HEADER_SIZE])) != crc:
         raise BadInput(topic, "checksum", f"{crc:#010x}", "another")
-    arrays = view[start : start + arrays_size]
+    section = view[start : start + arrays_size] if apart is None else apart[:arrays_size]
 
     def give(wanted: type, value: Any) -> Any:
         if wanted is not np.ndarray:
             raise NotImplementedError(f"cannot decode {wanted}")
-        return _array(arrays, value)
+        return read_array(section, value)
 
     try:
         payload = _decoder_type(kind, body, give)
@@ -137,8 +142,17 @@ def _decoder_type(kind: type[Payload], body: memoryview, give: Any) -> Payload:
     return msgspec.msgpack.Decoder(kind, dec_hook=give).decode(body)
 
 
-def _array(arrays: memoryview, value: Any) -> np.ndarray:
-    """Array from its [dtype, shape, offset]; every number is checked before memory is touched."""
+def dtype_code(array: np.ndarray) -> str:
+    """How an array's dtype is named in a body."""
+    return _NAME_OF.get(array.dtype) or array.dtype.str
+
+
+def read_array(arrays: memoryview, value: Any) -> np.ndarray:
+    """Array from its [dtype, shape, offset] in ``arrays``; every number is checked before memory is touched.
+
+    Raises:
+        ValueError, TypeError: the three are not what `encode` writes, or leave ``arrays``.
+    """
     code, shape, offset = value
     dtype = _NAMED.get(code) or _DTYPES.get(code)
     if dtype is None:

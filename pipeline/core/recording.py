@@ -1,0 +1,395 @@
+"""Recordings: MCAP files of messages, exact for us and readable by Foxglove and every other MCAP tool.
+
+Write with `RecordingWriter`, read with `RecordingReader`, mend with `repair`. How a message becomes a record stands in
+`pipeline.core.record_form`, the file format in `pipeline.core.mcap_writer` and `pipeline.core.mcap_reader`.
+MCAP's log time is arrival_ns and its publish time is time_ns; the stamp itself is kept whole beside them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+import msgspec
+import yaml
+from mcap.records import Channel, ChunkIndex, MetadataIndex
+
+from calibration.rig import Rig
+from pipeline.core import record_form
+from pipeline.core.errors import BadInput
+from pipeline.core.foxglove_view import View, rig_views
+from pipeline.core.mcap_reader import Damage, McapReader
+from pipeline.core.mcap_writer import MAX_TIME, Compression, McapWriter, metadata_record, summary
+from pipeline.core.messages import CameraImage, Message, PointCloud, RunInfo, Stamp
+from pipeline.core.record_form import Form
+from pipeline.core.settings import Settings, convert
+
+PROFILE = "syncline"
+INFO_TOPIC = "run/info"
+_STATISTICS = "syncline/topics"  # metadata record: per topic a `TopicSpan` as JSON
+_OURS = {"syncline": "1"}  # metadata of our channels
+
+
+class RecordingSettings(Settings, frozen=True):
+    """chunk_bytes, chunk_s: a chunk is written when it holds this much or spans this long; a kill loses no more.
+
+    compression: of everything but images that are compressed already; `auto` = zstd, the better ratio at equal cost.
+    """
+
+    chunk_bytes: int = 4 << 20
+    chunk_s: float = 1.0
+    compression: Literal["auto", "zstd", "lz4", "none"] = "auto"
+
+
+class TopicSpan(msgspec.Struct, kw_only=True):
+    """What one topic's messages span: time_ns first to last, and arrival_ns - time_ns least to most."""
+
+    first_ns: int
+    last_ns: int
+    least_lag_ns: int
+    most_lag_ns: int
+
+
+class RecordingWriter:
+    """A recording being written.
+
+    Args:
+        path: a file that does not exist yet.
+        info: the `run/info` message, which becomes the first one.
+
+    Raises:
+        BadInput: the file exists, or ``info`` is not a run/info message with a valid rig.
+        OSError: from any method, when the disk is full or fails. `close` then still closes what was written.
+    """
+
+    def __init__(self, path: Path, info: Message, settings: RecordingSettings | None = None) -> None:
+        rig = rig_of(info, path)
+        self._settings = settings or RecordingSettings()
+        chunk_bytes, chunk_ns = self._settings.chunk_bytes, round(self._settings.chunk_s * 1e9)
+        self._file = McapWriter(path, chunk_bytes, chunk_ns, PROFILE, "syncline")
+        self._channels: dict[tuple[str, str], int] = {}
+        self._topics: dict[int, str] = {}
+        self._spans: dict[str, TopicSpan] = {}
+        self.write(info)
+        for topic, view in rig_views(rig, info.stamp.time_ns):
+            self._write_view(topic, view, info)
+        self._file.flush()
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self._file.size
+
+    @property
+    def open_bytes(self) -> int:
+        """Bytes not yet in the file: what a kill would lose now."""
+        return self._file.open_bytes
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Messages in the file by topic; those in open chunks do not count."""
+        counts: dict[str, int] = {}
+        for channel, topic in self._topics.items():
+            if self._file.counts[channel]:
+                counts[topic] = counts.get(topic, 0) + self._file.counts[channel]
+        return counts
+
+    def write(self, message: Message) -> None:
+        """Copy a message into the recording; its arrays may be reused afterwards."""
+        form, parts = record_form.encode(message)
+        stamp = message.stamp
+        channel = self._channel(message.topic, form, _OURS)
+        self._topics[channel] = message.topic
+        lane, compression = self._lane(message)
+        self._file.add(channel, stamp.sequence, stamp.arrival_ns, stamp.time_ns, parts, lane, compression)
+        lag_ns = stamp.arrival_ns - stamp.time_ns
+        _include(self._spans, message.topic, stamp.time_ns, lag_ns)
+
+    def flush(self, to_disk: bool = False) -> None:
+        """Write open chunks out; ``to_disk``: and wait until the disk has them (power may fail then)."""
+        self._file.flush(to_disk)
+
+    def close(self) -> None:
+        """Write what is open, the index and the summary."""
+        try:
+            self._file.flush()
+        finally:
+            self._file.add_metadata(_STATISTICS, _span_texts(self._spans))
+            self._file.close()
+
+    def __enter__(self) -> RecordingWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _lane(self, message: Message) -> tuple[str, Compression]:
+        """Images apart and as they are, clouds apart, everything small together."""
+        chosen: Compression = "zstd" if self._settings.compression == "auto" else self._settings.compression
+        if isinstance(message.payload, CameraImage):
+            return "images", chosen if message.payload.encoding == "bgr8" else "none"
+        if isinstance(message.payload, PointCloud):
+            return "clouds", chosen
+        return "rest", chosen
+
+    def _channel(self, topic: str, form: Form, metadata: dict[str, str]) -> int:
+        key = (topic, form.schema_name)
+        if key not in self._channels:
+            self._channels[key] = self._file.add_channel(
+                topic, form.encoding, form.schema_name, form.schema_encoding, form.schema, metadata
+            )
+        return self._channels[key]
+
+    def _write_view(self, topic: str, view: View, info: Message) -> None:
+        channel = self._channel(topic, record_form.view_form(view), {})
+        stamp = info.stamp
+        self._file.add(channel, 0, stamp.arrival_ns, stamp.time_ns, [view.encoded()], "rest", "none")
+
+
+class RecordingReader:
+    """A recording to read from. A damaged or unfinished one is read as far as it goes; see `damage`.
+
+    Args:
+        strict: raise at the first damage instead.
+
+    Raises:
+        BadInput: not readable, not an MCAP file, or without run/info; where strict: damaged or unfinished.
+    """
+
+    def __init__(self, path: Path, strict: bool = False) -> None:
+        self.path = path
+        self._file = McapReader(path, strict)
+        self._spans = self._read_spans()
+        info = next(self.messages([INFO_TOPIC]), None) if INFO_TOPIC in self.topics else None
+        if info is None:
+            self.close()
+            raise BadInput(path, INFO_TOPIC, "the first message of a recording", "none")
+        self.info_message = info
+
+    @property
+    def info(self) -> RunInfo:
+        assert isinstance(self.info_message.payload, RunInfo)
+        return self.info_message.payload
+
+    @property
+    def rig(self) -> Rig:
+        return rig_of(self.info_message, self.path)
+
+    @property
+    def complete(self) -> bool:
+        """Closed properly, with a sound index."""
+        return self._file.complete
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """What could not be read so far."""
+        return tuple(self._file.damage)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(sorted(self.counts))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Messages per topic, from the index."""
+        counts: dict[str, int] = {}
+        for number, channel in self._file.channels.items():
+            if _is_ours(channel) and self._file.counts.get(number):
+                counts[channel.topic] = counts.get(channel.topic, 0) + self._file.counts[number]
+        return counts
+
+    @property
+    def spans(self) -> Mapping[str, TopicSpan]:
+        """Times of each topic. A recording that was not closed is read through to learn them."""
+        if self._spans is None:
+            self._spans = {}
+            for chunk in self._file.chunks:
+                _measure(self._spans, self._file, self._file.check(chunk) or {})
+        return self._spans
+
+    def messages(
+        self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[Message]:
+        """Messages of these topics (default: all) in order of arrival_ns, then topic, with arrival_ns in [start, end).
+
+        Reads by the index; holds only the chunks that overlap in time.
+
+        Raises:
+            KeyError: a topic that the recording does not have.
+        """
+        return self._messages(topics, (start_ns, end_ns), None, lambda stamp: stamp.arrival_ns)
+
+    def messages_by_time(
+        self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[Message]:
+        """As `messages`, but with time_ns in [start, end); still in order of arrival_ns."""
+        spans = (
+            [] if start_ns is end_ns is None else [s for t, s in self.spans.items() if topics is None or t in topics]
+        )
+        first = None if start_ns is None else start_ns + min((s.least_lag_ns for s in spans), default=0)
+        last = None if end_ns is None else end_ns + max((s.most_lag_ns for s in spans), default=0)
+        return self._messages(topics, (first, last), (start_ns, end_ns), lambda stamp: stamp.time_ns)
+
+    def _messages(
+        self, topics: Collection[str] | None, arrival: Window, time: Window | None, key: Callable[[Stamp], int]
+    ) -> Iterator[Message]:
+        """``arrival`` bounds what is read and ``time`` what is decoded, then the exact ``key`` decides."""
+        unknown = sorted(set(topics or ()) - set(self.counts))
+        if unknown:
+            raise KeyError(f"{self.path}: no topic {', '.join(unknown)}; it has {', '.join(self.topics)}")
+        start, end = time or arrival
+        publish_from, publish_to = _clamped(time)
+        for raw in self._file.messages(
+            lambda c: _is_ours(c) and (topics is None or c.topic in topics), *_clamped(arrival)
+        ):
+            if not publish_from <= raw.publish_time < publish_to:
+                continue
+            try:
+                message = record_form.decode(raw.topic, self._file.channels[raw.channel].message_encoding, raw.data)
+            except BadInput as error:
+                self._file.note(Damage(raw.chunk, raw.data.nbytes, str(error), {raw.topic: 1}), error)
+                continue
+            at = key(message.stamp)
+            if (start is None or start <= at) and (end is None or at < end):
+                yield message
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> RecordingReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_spans(self) -> dict[str, TopicSpan] | None:
+        if not self._file.complete:
+            return None
+        for index in self._file.metadata:
+            if index.name == _STATISTICS:
+                texts = self._file.read_metadata(index)
+                try:
+                    return {topic: msgspec.json.decode(text, type=TopicSpan) for topic, text in texts.items()}
+                except msgspec.DecodeError as error:
+                    raise BadInput(self.path, f"metadata {_STATISTICS}", "times per topic", error) from error
+        return None
+
+
+class Repair(msgspec.Struct, frozen=True):
+    """What `repair` found. messages: now in the index. cut_bytes: the broken end, moved to ``cut_path``."""
+
+    was_complete: bool
+    messages: int
+    chunks: int
+    damage: tuple[Damage, ...]
+    cut_bytes: int = 0
+    cut_path: str = ""
+
+
+def repair(path: Path) -> Repair:
+    """Give a recording that was not closed, or whose index is damaged, a new index, in place.
+
+    Every chunk is checked. Damaged chunks stay in the file but out of the index. What follows the last whole record is
+    moved to a file beside it (`.cut`): nothing is thrown away.
+
+    Raises:
+        BadInput: not an MCAP file.
+        OSError: cannot be written.
+    """
+    reader = McapReader(path)
+    try:
+        sound: list[ChunkIndex] = []
+        counts: dict[int, int] = {}
+        spans: dict[str, TopicSpan] = {}
+        for chunk in reader.chunks:
+            found = reader.check(chunk)
+            if found is None:
+                continue
+            if found.keys() != chunk.message_index_offsets.keys():  # its index was cut off
+                chunk.message_index_offsets, chunk.message_index_length = {}, 0
+            sound.append(chunk)
+            for channel, times in found.items():
+                counts[channel] = counts.get(channel, 0) + len(times)
+            _measure(spans, reader, found)
+        messages = sum(n for channel, n in counts.items() if _is_ours(reader.channels[channel]))
+        done = Repair(reader.complete, messages, len(sound), tuple(reader.damage))
+        if done.was_complete and not done.damage:
+            return done
+        cut = b"" if done.was_complete else reader.read_tail()
+        metadata = metadata_record(_STATISTICS, _span_texts(spans))
+        index = MetadataIndex(length=len(metadata), offset=reader.end, name=_STATISTICS)
+        end = summary(
+            reader.end + len(metadata), reader.schemas.values(), reader.channels.values(), sound, [index], counts
+        )
+    finally:
+        reader.close()
+    cut_path = path.with_name(path.name + ".cut") if cut else None
+    if cut_path is not None:
+        cut_path.write_bytes(cut)
+    with path.open("r+b") as file:
+        file.truncate(reader.end)
+        file.seek(reader.end)
+        file.write(metadata + end)
+        file.flush()
+        os.fsync(file.fileno())
+    return msgspec.structs.replace(done, cut_bytes=len(cut), cut_path=str(cut_path or ""))
+
+
+def rig_of(info: Message, source: object) -> Rig:
+    """The rig of a `run/info` message.
+
+    Raises:
+        BadInput: another kind of message, or its YAML is no rig.
+    """
+    if info.topic != INFO_TOPIC or not isinstance(info.payload, RunInfo):
+        raise BadInput(source, INFO_TOPIC, "a RunInfo message", info.topic)
+    try:
+        document = yaml.safe_load(info.payload.rig_yaml)
+    except yaml.YAMLError as error:
+        raise BadInput(source, f"{INFO_TOPIC} rig_yaml", "YAML", error) from error
+    return convert(document, Rig, f"{source}: {INFO_TOPIC} rig_yaml")
+
+
+Window: TypeAlias = tuple[int | None, int | None]  # [start, end) in ns; None = open
+
+
+def _clamped(window: Window | None) -> tuple[int, int]:
+    """Bounds for MCAP's times, in which everything below 0 has become 0 and everything beyond MAX_TIME that."""
+    start, end = window or (None, None)
+    return max(start or 0, 0), 1 << 64 if end is None or end > MAX_TIME else max(end, 1)
+
+
+def _is_ours(channel: Channel) -> bool:
+    return channel.metadata.get("syncline") == "1"
+
+
+def _include(spans: dict[str, TopicSpan], topic: str, time_ns: int, lag_ns: int) -> None:
+    span = spans.get(topic)
+    if span is None:
+        spans[topic] = TopicSpan(first_ns=time_ns, last_ns=time_ns, least_lag_ns=lag_ns, most_lag_ns=lag_ns)
+        return
+    span.first_ns, span.last_ns = min(span.first_ns, time_ns), max(span.last_ns, time_ns)
+    span.least_lag_ns, span.most_lag_ns = min(span.least_lag_ns, lag_ns), max(span.most_lag_ns, lag_ns)
+
+
+def _measure(spans: dict[str, TopicSpan], reader: McapReader, found: Mapping[int, list[tuple[int, int]]]) -> None:
+    """Take in the times of one checked chunk."""
+    for channel, times in found.items():
+        if _is_ours(reader.channels[channel]):
+            for log_time, publish_time in times:
+                _include(spans, reader.channels[channel].topic, publish_time, log_time - publish_time)
+
+
+def _span_texts(spans: Mapping[str, TopicSpan]) -> dict[str, str]:
+    return {topic: msgspec.json.encode(span).decode() for topic, span in spans.items()}
