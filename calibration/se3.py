@@ -13,7 +13,6 @@ from typing import Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.transform import Rotation
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,9 +56,12 @@ class SE3:
         """From unit quaternions (..., 4), w first (normalised here), and translations (..., 3) in metres."""
         quaternion = np.asarray(wxyz, dtype=np.float64)
         norm = np.linalg.norm(quaternion, axis=-1)
-        if quaternion.shape[-1:] != (4,) or (np.abs(norm - 1.0) > 0.01).any():
+        if quaternion.shape[-1:] != (4,) or not (np.abs(norm - 1.0) < 0.01).all():
             raise ValueError(f"a quaternion is (..., 4), w first, of length 1; got shape {quaternion.shape}")
-        return SE3(_rotation(quaternion), np.asarray(translation, dtype=np.float64))
+        offset = np.asarray(translation, dtype=np.float64)
+        if offset.shape != (*quaternion.shape[:-1], 3) or not np.isfinite(offset).all():
+            raise ValueError(f"expected finite translations (..., 3) for {quaternion.shape[:-1]}, got {offset.shape}")
+        return _trusted(_from_quaternion(quaternion / norm[..., None]), offset)
 
     @staticmethod
     def from_matrix(matrix: npt.ArrayLike) -> SE3:
@@ -104,8 +106,12 @@ class SE3:
     @property
     def quaternion(self) -> FloatArray:
         """(..., 4) float64, w first, w >= 0."""
-        flat = Rotation.from_matrix(self.rotation.reshape(-1, 3, 3)).as_quat(canonical=True, scalar_first=True)
-        return np.asarray(flat, dtype=np.float64).reshape((*self.shape, 4))
+        return _to_quaternion(self.rotation)
+
+    @property
+    def rotation_vector(self) -> FloatArray:
+        """(..., 3) float64 radians: axis times angle, angle 0..pi."""
+        return _to_rotvec(self.rotation)
 
     @property
     def yaw(self) -> FloatArray:
@@ -179,31 +185,76 @@ def _trusted(rotation: FloatArray, translation: FloatArray) -> SE3:
     return transform
 
 
-def _rotation(wxyz: FloatArray) -> FloatArray:
-    flat = Rotation.from_quat(wxyz.reshape(-1, 4), scalar_first=True).as_matrix()
-    return np.asarray(flat, dtype=np.float64).reshape((*wxyz.shape[:-1], 3, 3))
+_GENERATORS = np.array(
+    [
+        [[0.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]],
+        [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 0.0]],
+        [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+    ]
+).reshape(3, 9)  # of so(3)
+
+
+def hat(phi: FloatArray) -> FloatArray:
+    """(..., 3, 3) skew matrix of vectors (..., 3): ``hat(a) @ b = cross(a, b)``."""
+    return np.asarray(phi @ _GENERATORS).reshape((*phi.shape[:-1], 3, 3))
 
 
 def _from_rotvec(phi: FloatArray) -> FloatArray:
-    return np.asarray(Rotation.from_rotvec(phi.reshape(-1, 3)).as_matrix()).reshape((*phi.shape[:-1], 3, 3))
+    """Rodrigues: I + sin(x)/x S + (1 - cos(x))/x^2 S^2 with S = hat(phi), x = |phi|."""
+    x = np.maximum(np.sqrt((phi * phi).sum(axis=-1)), 1e-20)[..., None, None]  # both fractions have their limit there
+    skew = hat(phi)
+    return np.asarray(np.eye(3) + np.sin(x) / x * skew + 2.0 * (np.sin(0.5 * x) / x) ** 2 * (skew @ skew))
 
 
 def _to_rotvec(rotation: FloatArray) -> FloatArray:
-    flat = Rotation.from_matrix(rotation.reshape(-1, 3, 3)).as_rotvec()
-    return np.asarray(flat, dtype=np.float64).reshape((*rotation.shape[:-2], 3))
+    """(..., 3), angle 0..pi. R - R^T = 2 sin(x) hat(axis), trace = 1 + 2 cos(x)."""
+    cosine = 0.5 * (rotation[..., 0, 0] + rotation[..., 1, 1] + rotation[..., 2, 2] - 1.0)
+    if (cosine < -0.9).any():  # the axis fades from R - R^T towards a half turn; the quaternion keeps it
+        quaternion = _to_quaternion(rotation)
+        vector = quaternion[..., 1:]
+        half_sine = np.linalg.norm(vector, axis=-1)
+        angle = 2.0 * np.arctan2(half_sine, quaternion[..., 0])
+        return vector * _ratio(angle, half_sine, at_zero=2.0)[..., None]
+    vector = 0.5 * (rotation.reshape((*rotation.shape[:-2], 9)) @ _GENERATORS.T)
+    sine = np.sqrt((vector * vector).sum(axis=-1))
+    return np.asarray(vector * _ratio(np.arctan2(sine, cosine), sine, at_zero=1.0)[..., None])
 
 
-def _hat(phi: FloatArray) -> FloatArray:
-    zero = np.zeros(phi.shape[:-1])
-    x, y, z = phi[..., 0], phi[..., 1], phi[..., 2]
-    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
-    return np.stack(rows, axis=-1).reshape((*phi.shape[:-1], 3, 3))
+def _from_quaternion(wxyz: FloatArray) -> FloatArray:
+    """Of unit quaternions (..., 4), w first: I + 2 w S + 2 S^2 with S = hat(x, y, z)."""
+    skew = hat(wxyz[..., 1:])
+    return np.asarray(np.eye(3) + 2.0 * (wxyz[..., :1, None] * skew + skew @ skew))
+
+
+def _to_quaternion(rotation: FloatArray) -> FloatArray:
+    """(..., 4), w first, w >= 0.
+
+    S. W. Shepperd, Quaternion from Rotation Matrix (1978): each row of 4 q q^T is a multiple of q; the one of the
+    largest component loses no digits.
+    """
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.moveaxis(rotation, (-2, -1), (0, 1))
+    products = [  # 4 q q^T
+        [1 + xx + yy + zz, zy - yz, xz - zx, yx - xy],
+        [zy - yz, 1 + xx - yy - zz, xy + yx, xz + zx],
+        [xz - zx, xy + yx, 1 - xx + yy - zz, yz + zy],
+        [yx - xy, xz + zx, yz + zy, 1 - xx - yy + zz],
+    ]
+    rows = np.moveaxis(np.array(products), (0, 1), (-2, -1))
+    largest = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
+    row = np.take_along_axis(rows, largest[..., None, None], axis=-2)[..., 0, :]
+    quaternion = row / np.linalg.norm(row, axis=-1, keepdims=True)
+    return np.asarray(np.where(quaternion[..., :1] < 0, -quaternion, quaternion))
+
+
+def _ratio(angle: FloatArray, sine: FloatArray, at_zero: float) -> FloatArray:
+    out: FloatArray = np.full(np.shape(angle), at_zero)
+    return np.divide(angle, sine, out=out, where=np.asarray(sine > 1e-12))
 
 
 def _left_jacobian(phi: FloatArray) -> FloatArray:
     """Left Jacobian of SO(3), with its series near zero. Barfoot (2017), eq. 7.77."""
     angle: FloatArray = np.linalg.norm(phi, axis=-1)[..., None, None]
-    skew = _hat(phi)
+    skew = hat(phi)
     small = angle < 1e-4
     safe = np.where(small, 1.0, angle)
     first = np.where(small, 0.5 - angle**2 / 24.0, (1.0 - np.cos(safe)) / safe**2)

@@ -9,12 +9,15 @@ Names stand for sizes that must agree within one message, numbers for exact size
 
 from __future__ import annotations
 
+import copy
 import functools
 import typing
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+
+Self = TypeVar("Self", bound="Payload")
 
 
 class Spec:
@@ -42,6 +45,20 @@ class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         sizes: dict[str, int] = {}
         for field, spec in array_specs(type(self)):
             spec.check(field, getattr(self, field), sizes)
+
+    def updated(self: Self, **changes: Any) -> Self:
+        """A copy with some fields replaced; many times faster than `msgspec.structs.replace`.
+
+        Only what changes is checked: an array must have the dtype and shape of the one whose place it takes. Other
+        fields are taken as they are.
+        """
+        copied = copy.copy(self)  # does not run __post_init__
+        for field, value in changes.items():
+            old = getattr(self, field)
+            if isinstance(old, np.ndarray) and (value.dtype != old.dtype or value.shape != old.shape):
+                raise ValueError(f"{field}: expected {old.dtype} {old.shape}, found {value.dtype} {value.shape}")
+            msgspec.structs.force_setattr(copied, field, value)
+        return copied
 
 
 @functools.cache
