@@ -1,0 +1,85 @@
+"""Camera files as they are: the size is read from the header and the end is checked, the pixels stay encoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from nodes.sources.bounded import read_bytes
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import CameraImage
+
+MAX_IMAGE_BYTES = 64 << 20
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xae\x42\x60\x82"
+_JPEG_END = b"\xff\xd9"
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def image_form(data: bytes, source: object) -> tuple[Literal["jpeg", "png"], int, int]:
+    """(encoding, width, height) of an encoded image, from its header.
+
+    Raises:
+        BadInput: neither JPEG nor PNG, or cut off before its end mark.
+    """
+    if data[:8] == _PNG_START and data[12:16] == b"IHDR" and len(data) >= 24:
+        if _PNG_END not in data[-64:]:
+            raise BadInput(source, "image", "a whole PNG", f"no end mark in {len(data)} bytes: truncated")
+        return "png", int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if data[:2] == b"\xff\xd8":
+        width, height = _jpeg_size(data, source)
+        if _JPEG_END not in data[-64:]:
+            raise BadInput(source, "image", "a whole JPEG", f"no end mark in {len(data)} bytes: truncated")
+        return "jpeg", width, height
+    raise BadInput(source, "image", "JPEG or PNG", f"bytes {data[:8].hex(' ') or 'none'}")
+
+
+def camera_image(data: bytes, width: int, height: int, source: object) -> CameraImage:
+    """The encoded bytes as a message.
+
+    Raises:
+        BadInput: no whole JPEG or PNG of ``width`` x ``height``.
+    """
+    encoding, found_width, found_height = image_form(data, source)
+    if (found_width, found_height) != (width, height):
+        raise BadInput(source, "image size", f"{width} x {height}", f"{found_width} x {found_height}")
+    return CameraImage(height=height, width=width, encoding=encoding, data=np.frombuffer(data, np.uint8))
+
+
+def load_image(path: Path, width: int, height: int) -> CameraImage:
+    """`camera_image` of a file; raises BadInput also where it is missing or larger than 64 MiB."""
+    return camera_image(read_bytes(path, MAX_IMAGE_BYTES), width, height, path)
+
+
+def first_image_size(paths: list[Path], source: object) -> tuple[int, int]:
+    """(width, height) of the first file that can be read: the size that the others must have.
+
+    Raises:
+        BadInput: none can be read.
+    """
+    for path in paths:
+        try:
+            _, width, height = image_form(read_bytes(path, MAX_IMAGE_BYTES), path)
+        except BadInput:
+            continue  # counted when it is its turn to be read
+        return width, height
+    raise BadInput(source, "images", "at least one readable JPEG or PNG", f"none of {len(paths)}")
+
+
+def _jpeg_size(data: bytes, source: object) -> tuple[int, int]:
+    """Walk the segments to the start of frame (ITU-T T.81, B.1.1 and B.2.2)."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _START_OF_FRAME:
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
+            at += 2
+        else:
+            at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    raise BadInput(source, "image", "a JPEG with a start of frame", f"none in {len(data)} bytes")

@@ -1,0 +1,91 @@
+"""Labels of a dataset as `TruthObjects`: velocities from identities, returns counted in each box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.messages import CLASSES, TruthObjects
+
+
+@dataclass(frozen=True)
+class Label:
+    """One labelled box, odom frame: centre m, size length/width/height m, yaw rad of its length axis.
+
+    identity: persistent across frames, or -1. class_name: one of CLASSES, or anything else for "none of them".
+    """
+
+    identity: int
+    class_name: str
+    position: tuple[float, float, float]
+    size: tuple[float, float, float]
+    yaw: float
+
+
+def truth_objects(
+    labels: Sequence[Label],
+    velocity: npt.NDArray[np.float32] | None = None,
+    xyz: npt.NDArray[np.float32] | None = None,
+    visibility: Sequence[float] | None = None,
+) -> TruthObjects:
+    """Labels of one frame. velocity (K, 2) m/s, else unknown; xyz (N, 3) odom frame, else lidar_points unknown."""
+    k = len(labels)
+    position = np.array([label.position for label in labels], dtype=np.float64).reshape(k, 3)
+    size = np.array([label.size for label in labels], dtype=np.float32).reshape(k, 3)
+    yaw = np.array([label.yaw for label in labels], dtype=np.float64)
+    unknown = np.full((k, 2), np.nan, np.float32)
+    return TruthObjects(
+        object_id=np.array([label.identity for label in labels], dtype=np.int64),
+        class_id=np.array([class_id(label.class_name) for label in labels], dtype=np.int32),
+        position=position,
+        size=size,
+        yaw=np.arctan2(np.sin(yaw), np.cos(yaw)),
+        velocity=unknown if velocity is None else velocity.astype(np.float32),
+        lidar_points=np.full(k, -1, np.int32) if xyz is None else points_in_boxes(xyz, position, size, yaw),
+        visibility=np.full(k, np.nan, np.float32) if visibility is None else np.array(visibility, np.float32),
+    )
+
+
+def class_id(name: str) -> int:
+    """Index into CLASSES, or -1."""
+    return CLASSES.index(name) if name in CLASSES else -1
+
+
+def velocities(frames: Sequence[Sequence[Label]], times_ns: npt.NDArray[np.int64], i: int) -> npt.NDArray[np.float32]:
+    """(K, 2) m/s of the labels of frame ``i``: central difference over its neighbours, one-sided where an object enters
+    or leaves, NaN where it has no identity or is seen once."""
+    around = [j for j in (i - 1, i, i + 1) if 0 <= j < len(frames)]
+    seen = {j: {label.identity: label.position for label in frames[j] if label.identity >= 0} for j in around}
+    out = np.full((len(frames[i]), 2), np.nan, np.float32)
+    for row, label in enumerate(frames[i]):
+        at = [j for j in around if label.identity in seen[j]]
+        if len(at) >= 2:
+            first, last = np.array(seen[at[0]][label.identity]), np.array(seen[at[-1]][label.identity])
+            elapsed_ns = int(times_ns[at[-1]] - times_ns[at[0]])
+            if elapsed_ns > 0:
+                out[row] = (last - first)[:2] / (elapsed_ns * 1e-9)
+    return out
+
+
+def points_in_boxes(
+    xyz: npt.NDArray[np.floating],
+    position: npt.NDArray[np.float64],
+    size: npt.NDArray[np.float32],
+    yaw: npt.NDArray[np.float64],
+) -> npt.NDArray[np.int32]:
+    """(K,) int32: points (N, 3) inside each upright box (centre, length/width/height, yaw), all in one frame."""
+    by_x = xyz[np.argsort(xyz[:, 0])]
+    reach = np.hypot(size[:, 0], size[:, 1]) / 2
+    left = np.searchsorted(by_x[:, 0], position[:, 0] - reach)
+    right = np.searchsorted(by_x[:, 0], position[:, 0] + reach)
+    counts = np.zeros(len(position), np.int32)
+    for k in range(len(position)):
+        offset = by_x[left[k] : right[k]] - position[k]
+        c, s = np.cos(yaw[k]), np.sin(yaw[k])
+        along, across = offset[:, 0] * c + offset[:, 1] * s, offset[:, 1] * c - offset[:, 0] * s
+        inside = np.abs(np.stack([along, across, offset[:, 2]])) <= size[k, :, None] / 2
+        counts[k] = inside.all(axis=0).sum()
+    return counts
