@@ -1,0 +1,160 @@
+"""2D detectors from ONNX files, in the FastestDet and the YOLOX layouts: what comes before and after the network.
+
+FastestDet (dog-qiuqiu/FastestDet): one cell grid, objectness, box, class scores. YOLOX (Ge et al., 2021): three grids.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from fusion.detect.image_boxes import Detector2d, Image, ImageBoxes, concatenated, from_coco, suppress
+from pipeline.core.errors import BadInput
+from pipeline.core.settings import Settings
+
+Array = npt.NDArray[np.float32]
+
+_COCO_COUNT = 80
+
+
+class OnnxSettings(Settings, frozen=True):
+    """threads: for one inference. min_score: boxes below are dropped. overlap: of two boxes of the same object."""
+
+    threads: int = 1
+    min_score: float = 0.25
+    overlap: float = 0.45
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A session that leaves the processor alone while it waits.
+
+    Raises:
+        BadInput: no such file, not an ONNX model, or one with other than a single image input.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors share no other base
+        raise BadInput(path, "file", "an ONNX model", error) from error
+    shapes = [entry.shape for entry in session.get_inputs()]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or not all(isinstance(size, int) for size in shapes[0][1:]):
+        raise BadInput(path, "inputs", "one image of fixed size", shapes)
+    return session
+
+
+class FastestDet:
+    """Input: BGR / 255, resized by area. Output (1, 85, rows, columns): objectness, box, 80 class probabilities."""
+
+    def __init__(self, path: Path, settings: OnnxSettings) -> None:
+        self._session = open_session(path, settings.threads)
+        self._settings = settings
+        entry = self._session.get_inputs()[0]
+        self._input: str = entry.name
+        self._height, self._width = entry.shape[2:]
+        channels = self._session.get_outputs()[0].shape[1]
+        if channels != 5 + _COCO_COUNT:
+            raise BadInput(path, "output", f"{5 + _COCO_COUNT} channels as FastestDet's", channels)
+
+    def __call__(self, bgr: Image) -> ImageBoxes:
+        small = cv2.resize(bgr, (self._width, self._height), interpolation=cv2.INTER_AREA)
+        blob = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+        (output,) = self._session.run(None, {self._input: blob})
+        return decode_fastestdet(np.asarray(output)[0], bgr.shape[1], bgr.shape[0], self._settings)
+
+
+def decode_fastestdet(output: Array, width: int, height: int, settings: OnnxSettings) -> ImageBoxes:
+    """Boxes of an image of ``width`` x ``height`` from the (85, rows, columns) map.
+
+    Channels: objectness; the centre's offset from its cell as tanh^-1; share of the image's width and height as logit;
+    classes.
+    score = objectness^0.6 class^0.4.
+    """
+    rows, columns = output.shape[1:]
+    score_map = output[0] ** 0.6 * output[5:].max(axis=0) ** 0.4
+    row, column = np.nonzero(score_map >= settings.min_score)
+    cell = output[:, row, column].astype(np.float64)
+    centre = np.stack([(column + np.tanh(cell[1])) / columns, (row + np.tanh(cell[2])) / rows])
+    half = 0.5 / (1.0 + np.exp(-cell[3:5]))
+    image = np.array([width, height, width, height])
+    edges = (np.concatenate([centre - half, centre + half]).T * image).clip(0, image)
+    boxes = from_coco(edges.astype(np.float32), score_map[row, column], cell[5:].T.astype(np.float32))
+    return suppress(boxes, settings.overlap)
+
+
+class Yolox:
+    """Input: BGR 0..255, letterboxed to the top left with grey 114. Output (1, cells, 85) for strides 8, 16, 32."""
+
+    def __init__(self, path: Path, settings: OnnxSettings) -> None:
+        self._session = open_session(path, settings.threads)
+        self._settings = settings
+        entry = self._session.get_inputs()[0]
+        self._input: str = entry.name
+        self._height, self._width = entry.shape[2:]
+        shape = self._session.get_outputs()[0].shape
+        expected = sum((self._height // s) * (self._width // s) for s in (8, 16, 32))
+        if list(shape[1:]) != [expected, 5 + _COCO_COUNT]:
+            raise BadInput(path, "output", f"(1, {expected}, {5 + _COCO_COUNT}) as YOLOX's", shape)
+
+    def __call__(self, bgr: Image) -> ImageBoxes:
+        scale = min(self._width / bgr.shape[1], self._height / bgr.shape[0])
+        small = cv2.resize(bgr, (round(bgr.shape[1] * scale), round(bgr.shape[0] * scale)))
+        padded = np.full((self._height, self._width, 3), 114, np.uint8)
+        padded[: small.shape[0], : small.shape[1]] = small
+        blob = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
+        (output,) = self._session.run(None, {self._input: blob})
+        boxes = decode_yolox(np.asarray(output)[0], self._width, self._height, self._settings)
+        edges = (boxes.edges / np.float32(scale)).clip(0, [bgr.shape[1], bgr.shape[0]] * 2)
+        return boxes._replace(edges=edges.astype(np.float32))
+
+
+def decode_yolox(output: Array, width: int, height: int, settings: OnnxSettings) -> ImageBoxes:
+    """Boxes in network pixels from the (cells, 85) rows: centre offset, log size in strides, objectness, classes."""
+    grids: list[Any] = []
+    for stride in (8, 16, 32):
+        row, column = np.mgrid[: height // stride, : width // stride]
+        grids.append(np.stack([column.ravel(), row.ravel(), np.full(row.size, stride)], axis=1))
+    grid = np.concatenate(grids)
+    score = output[:, 4] * output[:, 5:].max(axis=1)
+    kept = np.flatnonzero(score >= settings.min_score)
+    cell, grid = output[kept].astype(np.float64), grid[kept]
+    centre = (cell[:, :2] + grid[:, :2]) * grid[:, 2:]
+    half = np.exp(cell[:, 2:4]) * grid[:, 2:] / 2
+    edges = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+    return suppress(from_coco(edges, score[kept], output[kept, 5:]), settings.overlap)
+
+
+class Tiled:
+    """Any detector, run on the whole image and on overlapping square crops along a band, where far objects are small.
+
+    A box that a crop's inner border cuts is left to the neighbouring crop or to the whole image.
+
+    Args:
+        band: top and bottom of the band as shares of the image height; crops are as high as the band is.
+        overlap: of two boxes that are the same object.
+    """
+
+    def __init__(self, detector: Detector2d, band: tuple[float, float], overlap: float) -> None:
+        self._detector, self._band, self._overlap = detector, band, overlap
+
+    def __call__(self, bgr: Image) -> ImageBoxes:
+        height, width = bgr.shape[:2]
+        top, bottom = (round(share * height) for share in self._band)
+        side = bottom - top
+        parts = [self._detector(bgr)]
+        count = int(np.ceil((width - 0.1 * side) / (0.9 * side))) if width > side else 1
+        for left in np.linspace(0, max(width - side, 0), count).astype(int):
+            found = self._detector(bgr[top:bottom, left : left + side]).moved(1.0, float(left), float(top))
+            right = min(left + side, width)
+            crop = np.array([left, top, right, bottom], np.float32)
+            inner = crop != np.array([0, 0, width, height], np.float32)
+            cut = (np.abs(found.edges - crop) < 0.01 * side) & inner
+            parts.append(found.pick(np.flatnonzero(~cut.any(axis=1))))
+        return suppress(concatenated(parts), self._overlap)
