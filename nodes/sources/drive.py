@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from calibration.rig import Rig
 from pipeline.core.messages import Message
 
@@ -36,6 +39,16 @@ class Drive(Protocol):
     @property
     def counts(self) -> Mapping[str, int]:
         """Messages per topic, known without reading the payloads."""
+        ...
+
+    def arrivals(self, topic: str) -> npt.NDArray[np.int64]:
+        """(K,) int64: arrival_ns of a topic's messages in order, known without reading the payloads.
+
+        Messages that turn out unreadable are among them.
+
+        Raises:
+            KeyError: a topic that the drive does not have.
+        """
         ...
 
     def messages(

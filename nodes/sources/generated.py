@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 
 import numpy as np
+import numpy.typing as npt
 
 from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
 from nodes.sources.generated_sensors import camera_image, lidar_sweep, radar_scan
@@ -73,6 +74,10 @@ class GeneratedDrive:
     @property
     def unreadable(self) -> Mapping[str, int]:
         return {}
+
+    def arrivals(self, topic: str) -> npt.NDArray[np.int64]:
+        latency = _LATENCY_NS[topic.partition("/")[0]]
+        return np.array([_START_NS + round(t * 1e9) + latency for _, t in self._times(topic)], dtype=np.int64)
 
     def messages(
         self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None

@@ -103,6 +103,10 @@ class IndexedDrive:
     def unreadable(self) -> Mapping[str, int]:
         return dict(self._unreadable)
 
+    def arrivals(self, topic: str) -> npt.NDArray[np.int64]:
+        times_ns = self._streams[topic].times_ns[self._usable[topic]]
+        return np.sort(times_ns) + ASSUMED_LATENCY_NS[topic.partition("/")[0]]
+
     def messages(
         self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Message]:

@@ -7,6 +7,9 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from calibration.rig import Rig
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Message, RunInfo
@@ -68,6 +71,11 @@ class RecordedDrive:
     @property
     def counts(self) -> Mapping[str, int]:
         return self._counts
+
+    def arrivals(self, topic: str) -> npt.NDArray[np.int64]:
+        if topic not in self._counts:
+            raise KeyError(f"{self.path}: no topic {topic}; it has {', '.join(self.topics)}")
+        return np.sort(np.concatenate([part.arrivals(topic) for part in self._parts]))
 
     def messages(
         self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None

@@ -31,6 +31,8 @@ _RECORD = struct.Struct("<B Q")  # opcode, length
 _FOOTER = struct.Struct("<B Q Q Q I")  # opcode, length, summary at, offsets at, crc
 _LENGTH = struct.Struct("<Q")
 _ID = struct.Struct("<H")
+_ENTRY = struct.Struct("<Q Q")  # of a message index: log time, offset in the chunk
+_INDEX_HEAD = 15  # bytes of a message index before its entries
 _DATA_END_SIZE = 13
 _BLOCK = 1 << 20
 _OVERLAP = 64  # more than what _CHUNK_LIKE matches
@@ -121,6 +123,24 @@ class McapReader:
                     heapq.heappush(pending, message)
         while pending:
             yield heapq.heappop(pending)
+
+    def log_times(self, wanted: Callable[[Channel], bool]) -> list[int]:
+        """Log times of all messages of the wanted channels, from the message indexes, in no order."""
+        chosen = {channel.id for channel in self.channels.values() if wanted(channel)}
+        times: list[int] = []
+        for chunk in self.chunks:
+            if not chunk.message_index_offsets:
+                found = self.check(chunk) or {}
+                times += [log_time for channel in chosen & found.keys() for log_time, _ in found[channel]]
+            for channel in chosen & chunk.message_index_offsets.keys():
+                at, count = chunk.message_index_offsets[channel], self._indexed(chunk)[channel]
+                try:
+                    entries = self._read(at + _INDEX_HEAD, 16 * count)
+                except BadInput as error:
+                    self.note(Damage(at, 16 * count, str(error)), error)
+                    continue
+                times += [entry[0] for entry in _ENTRY.iter_unpack(entries)]
+        return times
 
     def read_metadata(self, index: MetadataIndex) -> dict[str, str]:
         """The values of a metadata record; empty where it is damaged."""

@@ -2,33 +2,39 @@
 
 Write with `RecordingWriter`, read with `RecordingReader`, mend with `repair`. How a message becomes a record stands in
 `pipeline.core.record_form`, the file format in `pipeline.core.mcap_writer` and `pipeline.core.mcap_reader`.
-MCAP's log time is arrival_ns and its publish time is time_ns; the stamp itself is kept whole beside them.
+MCAP's log time is arrival_ns and its publish time is time_ns; the stamp itself is kept whole beside them. What is about
+the run itself bears the host's time, which in a replay is years from the drive's: its log time is that of the newest
+data, so that it stands in every viewer beside what it is about.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeAlias
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import yaml
 from mcap.records import Channel, ChunkIndex, MetadataIndex
 
 from calibration.rig import Rig
 from pipeline.core import record_form
 from pipeline.core.errors import BadInput
-from pipeline.core.foxglove_view import View, rig_views
+from pipeline.core.foxglove_view import rig_views
 from pipeline.core.mcap_reader import Damage, McapReader
 from pipeline.core.mcap_writer import MAX_TIME, Compression, McapWriter, metadata_record, summary
-from pipeline.core.messages import CameraImage, Message, PointCloud, RunInfo, Stamp
+from pipeline.core.messages import CameraImage, Message, PointCloud, RunInfo
 from pipeline.core.record_form import Form
 from pipeline.core.settings import Settings, convert
+from pipeline.core.topics import topic_row
 
 PROFILE = "syncline"
 INFO_TOPIC = "run/info"
+_MAX_EARLY = 4096
 _STATISTICS = "syncline/topics"  # metadata record: per topic a `TopicSpan` as JSON
 _OURS = {"syncline": "1"}  # metadata of our channels
 
@@ -45,7 +51,7 @@ class RecordingSettings(Settings, frozen=True):
 
 
 class TopicSpan(msgspec.Struct, kw_only=True):
-    """What one topic's messages span: time_ns first to last, and arrival_ns - time_ns least to most."""
+    """What one topic's messages span: time_ns first to last, and log time - time_ns least to most."""
 
     first_ns: int
     last_ns: int
@@ -73,10 +79,9 @@ class RecordingWriter:
         self._channels: dict[tuple[str, str], int] = {}
         self._topics: dict[int, str] = {}
         self._spans: dict[str, TopicSpan] = {}
-        self.write(info)
-        for topic, view in rig_views(rig, info.stamp.time_ns):
-            self._write_view(topic, view, info)
-        self._file.flush()
+        self._newest_ns: int | None = None  # log time of the newest data
+        self._rig = rig
+        self._early = [info]  # messages about the run wait for the first data, whose log time they take
 
     @property
     def path(self) -> Path:
@@ -103,14 +108,39 @@ class RecordingWriter:
 
     def write(self, message: Message) -> None:
         """Copy a message into the recording; its arrays may be reused afterwards."""
+        about_run = topic_row(message.topic).role == "run"
+        if topic_row(message.topic).role in ("sensor", "truth"):
+            self._newest_ns = max(self._newest_ns or 0, message.stamp.arrival_ns)
+        if self._early and about_run and len(self._early) < _MAX_EARLY:
+            self._early.append(message)
+            return
+        self._begin()
+        self._write(message)
+
+    def _begin(self) -> None:
+        """Write run/info, what other tools need to know of the rig, and what else came before the first data."""
+        if not self._early:
+            return
+        (info, *rest), self._early = self._early, []
+        time_ns = info.stamp.arrival_ns if self._newest_ns is None else self._newest_ns
+        self._write(info)
+        for topic, view in rig_views(self._rig, time_ns):
+            channel = self._channel(topic, record_form.view_form(view), {})
+            self._file.add(channel, 0, time_ns, time_ns, [view.encoded()], *self._lane(info))
+        self._file.flush()
+        for message in rest:
+            self._write(message)
+
+    def _write(self, message: Message) -> None:
         form, parts = record_form.encode(message)
         stamp = message.stamp
+        log_time = stamp.arrival_ns
+        if self._newest_ns is not None and topic_row(message.topic).role == "run":
+            log_time = self._newest_ns
         channel = self._channel(message.topic, form, _OURS)
         self._topics[channel] = message.topic
-        lane, compression = self._lane(message)
-        self._file.add(channel, stamp.sequence, stamp.arrival_ns, stamp.time_ns, parts, lane, compression)
-        lag_ns = stamp.arrival_ns - stamp.time_ns
-        _include(self._spans, message.topic, stamp.time_ns, lag_ns)
+        self._file.add(channel, stamp.sequence, log_time, stamp.time_ns, parts, *self._lane(message))
+        _include(self._spans, message.topic, stamp.time_ns, log_time - stamp.time_ns)
 
     def flush(self, to_disk: bool = False) -> None:
         """Write open chunks out; ``to_disk``: and wait until the disk has them (power may fail then)."""
@@ -119,6 +149,7 @@ class RecordingWriter:
     def close(self) -> None:
         """Write what is open, the index and the summary."""
         try:
+            self._begin()
             self._file.flush()
         finally:
             self._file.add_metadata(_STATISTICS, _span_texts(self._spans))
@@ -133,13 +164,11 @@ class RecordingWriter:
         self.close()
 
     def _lane(self, message: Message) -> tuple[str, Compression]:
-        """Images apart and as they are, clouds apart, everything small together."""
+        """Each camera and each LiDAR in chunks of its own, images as they are; everything small together."""
         chosen: Compression = "zstd" if self._settings.compression == "auto" else self._settings.compression
         if isinstance(message.payload, CameraImage):
-            return "images", chosen if message.payload.encoding == "bgr8" else "none"
-        if isinstance(message.payload, PointCloud):
-            return "clouds", chosen
-        return "rest", chosen
+            return message.topic, chosen if message.payload.encoding == "bgr8" else "none"
+        return (message.topic if isinstance(message.payload, PointCloud) else "rest"), chosen
 
     def _channel(self, topic: str, form: Form, metadata: dict[str, str]) -> int:
         key = (topic, form.schema_name)
@@ -148,11 +177,6 @@ class RecordingWriter:
                 topic, form.encoding, form.schema_name, form.schema_encoding, form.schema, metadata
             )
         return self._channels[key]
-
-    def _write_view(self, topic: str, view: View, info: Message) -> None:
-        channel = self._channel(topic, record_form.view_form(view), {})
-        stamp = info.stamp
-        self._file.add(channel, 0, stamp.arrival_ns, stamp.time_ns, [view.encoded()], "rest", "none")
 
 
 class RecordingReader:
@@ -216,51 +240,59 @@ class RecordingReader:
                 _measure(self._spans, self._file, self._file.check(chunk) or {})
         return self._spans
 
+    def arrivals(self, topic: str) -> npt.NDArray[np.int64]:
+        """(K,) int64: log times of a topic's messages in order, from the index."""
+        times = self._file.log_times(lambda channel: _is_ours(channel) and channel.topic == topic)
+        return np.sort(np.array(times, dtype=np.int64))
+
     def messages(
         self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Message]:
-        """Messages of these topics (default: all) in order of arrival_ns, then topic, with arrival_ns in [start, end).
+        """Messages of these topics (default: all) in order of log time, then topic, with log time in [start, end).
+
+        MCAP's times begin at 0: a negative one counts as 0 here.
 
         Reads by the index; holds only the chunks that overlap in time.
 
         Raises:
             KeyError: a topic that the recording does not have.
         """
-        return self._messages(topics, (start_ns, end_ns), None, lambda stamp: stamp.arrival_ns)
+        return (message for _, message in self.logged(topics, start_ns, end_ns))
+
+    def logged(
+        self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[tuple[int, Message]]:
+        """As `messages`, each with its log time."""
+        return self._messages(topics, (start_ns, end_ns), (None, None))
 
     def messages_by_time(
         self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Message]:
-        """As `messages`, but with time_ns in [start, end); still in order of arrival_ns."""
+        """As `messages`, but with time_ns in [start, end); still in order of log time."""
         spans = (
             [] if start_ns is end_ns is None else [s for t, s in self.spans.items() if topics is None or t in topics]
         )
         first = None if start_ns is None else start_ns + min((s.least_lag_ns for s in spans), default=0)
         last = None if end_ns is None else end_ns + max((s.most_lag_ns for s in spans), default=0)
-        return self._messages(topics, (first, last), (start_ns, end_ns), lambda stamp: stamp.time_ns)
+        return (message for _, message in self._messages(topics, (first, last), (start_ns, end_ns)))
 
-    def _messages(
-        self, topics: Collection[str] | None, arrival: Window, time: Window | None, key: Callable[[Stamp], int]
-    ) -> Iterator[Message]:
-        """``arrival`` bounds what is read and ``time`` what is decoded, then the exact ``key`` decides."""
+    def _messages(self, topics: Collection[str] | None, logged: Window, timed: Window) -> Iterator[tuple[int, Message]]:
+        """Messages with log time and time_ns in these windows; what lies outside is not decoded."""
         unknown = sorted(set(topics or ()) - set(self.counts))
         if unknown:
             raise KeyError(f"{self.path}: no topic {', '.join(unknown)}; it has {', '.join(self.topics)}")
-        start, end = time or arrival
-        publish_from, publish_to = _clamped(time)
+        first, last = _clamped(timed)
         for raw in self._file.messages(
-            lambda c: _is_ours(c) and (topics is None or c.topic in topics), *_clamped(arrival)
+            lambda c: _is_ours(c) and (topics is None or c.topic in topics), *_clamped(logged)
         ):
-            if not publish_from <= raw.publish_time < publish_to:
+            if not first <= raw.publish_time < last:
                 continue
             try:
                 message = record_form.decode(raw.topic, self._file.channels[raw.channel].message_encoding, raw.data)
             except BadInput as error:
                 self._file.note(Damage(raw.chunk, raw.data.nbytes, str(error), {raw.topic: 1}), error)
                 continue
-            at = key(message.stamp)
-            if (start is None or start <= at) and (end is None or at < end):
-                yield message
+            yield raw.log_time, message
 
     def close(self) -> None:
         self._file.close()
@@ -364,9 +396,9 @@ def rig_of(info: Message, source: object) -> Rig:
 Window: TypeAlias = tuple[int | None, int | None]  # [start, end) in ns; None = open
 
 
-def _clamped(window: Window | None) -> tuple[int, int]:
+def _clamped(window: Window) -> tuple[int, int]:
     """Bounds for MCAP's times, in which everything below 0 has become 0 and everything beyond MAX_TIME that."""
-    start, end = window or (None, None)
+    start, end = window
     return max(start or 0, 0), 1 << 64 if end is None or end > MAX_TIME else max(end, 1)
 
 
