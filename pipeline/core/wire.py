@@ -20,7 +20,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from pipeline.core.arrays import Payload
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import POINT, RADAR_POINT, Message, Stamp
 from pipeline.core.topics import topic_row
@@ -46,7 +45,13 @@ def encode(message: Message) -> list[Buffer]:
     """The parts of a message in order: header and body as one, then each array (and padding) as raw memory.
 
     The arrays are not copied: the returned views are valid while the message lives.
+
+    Raises:
+        ValueError: larger than can be received, a payload that is not the topic's, a stamp out of range.
+        KeyError: a topic that the topics table does not have.
     """
+    if type(message.payload) is not (kind := topic_row(message.topic).payload):
+        raise ValueError(f"{message.topic}: expected {kind.__name__}, found {type(message.payload).__name__}")
     parts: list[Buffer] = []
     size = 0
 
@@ -68,7 +73,10 @@ def encode(message: Message) -> list[Buffer]:
         raise ValueError(f"{message.topic}: message too large: body {len(body)}, arrays {size} bytes")
     stamp = message.stamp
     fields = (size, stamp.sensor_ns, stamp.arrival_ns, stamp.time_ns, stamp.sigma_ns, stamp.sequence, stamp.epoch, 0)
-    head = bytearray(_HEADER.pack(_MAGIC, VERSION, len(body), 0, *fields))
+    try:
+        head = bytearray(_HEADER.pack(_MAGIC, VERSION, len(body), 0, *fields))
+    except struct.error as error:
+        raise ValueError(f"{message.topic}: {stamp}: {error}") from error
     struct.pack_into("<I", head, 12, zlib.crc32(body, zlib.crc32(memoryview(head)[_STAMP_AT:])))
     head += body
     head += bytes(-len(head) % ALIGN)
@@ -115,9 +123,9 @@ def decode(topic: str, data: Buffer, arrays: Buffer | None = None) -> Message:
     start = HEADER_SIZE + body_size
     start += -start % ALIGN
     apart = memoryview(arrays).toreadonly().cast("B") if arrays is not None else None
-    inline_size = arrays_size if apart is None else 0
-    if body_size > MAX_BODY or arrays_size > MAX_ARRAYS or len(view) < start + inline_size:
-        raise BadInput(topic, "sizes", f"body and arrays within {len(view)} bytes", f"{body_size} + {arrays_size}")
+    fits = len(view) == start + arrays_size if apart is None else len(view) >= HEADER_SIZE + body_size
+    if body_size > MAX_BODY or arrays_size > MAX_ARRAYS or not fits:
+        raise BadInput(topic, "sizes", f"body and arrays of {len(view)} bytes", f"{body_size} + {arrays_size}")
     body = view[HEADER_SIZE : HEADER_SIZE + body_size]
     if zlib.crc32(body, zlib.crc32(view[_STAMP_AT:HEADER_SIZE])) != crc:
         raise BadInput(topic, "checksum", f"{crc:#010x}", "another")
@@ -129,17 +137,14 @@ def decode(topic: str, data: Buffer, arrays: Buffer | None = None) -> Message:
         return read_array(section, value)
 
     try:
-        payload = _decoder_type(kind, body, give)
+        payload = msgspec.msgpack.Decoder(kind, dec_hook=give).decode(body)
         stamp = Stamp(
             sensor_ns=sensor, arrival_ns=arrival, time_ns=time, sigma_ns=sigma, sequence=sequence, epoch=epoch
         )
-    except (msgspec.DecodeError, ValueError, TypeError, OverflowError) as error:
-        raise BadInput(topic, "body", f"a valid {kind.__name__}", error) from error
+    except (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        problem, _, field = str(error).partition(" - at ")
+        raise BadInput(topic, field.strip("`") or "body", f"a valid {kind.__name__}", problem) from error
     return Message(topic, stamp, payload)
-
-
-def _decoder_type(kind: type[Payload], body: memoryview, give: Any) -> Payload:
-    return msgspec.msgpack.Decoder(kind, dec_hook=give).decode(body)
 
 
 def dtype_code(array: np.ndarray) -> str:
@@ -160,6 +165,6 @@ def read_array(arrays: memoryview, value: Any) -> np.ndarray:
     if not (isinstance(shape, Sequence) and len(shape) <= 4 and all(isinstance(n, int) and n >= 0 for n in shape)):
         raise ValueError(f"array shape {shape!r} is not up to four sizes")
     count = math.prod(shape)
-    if not isinstance(offset, int) or offset < 0 or offset + count * dtype.itemsize > len(arrays):
+    if not isinstance(offset, int) or offset < 0 or offset % ALIGN or offset + count * dtype.itemsize > len(arrays):
         raise ValueError(f"array of {count} x {dtype.itemsize} bytes at {offset} leaves the {len(arrays)} bytes sent")
     return np.frombuffer(arrays, dtype, count, offset).reshape(shape)
