@@ -90,7 +90,7 @@ def score_amota(samples: Sequence[Sample], config: EvalConfig) -> dict[str, Amot
     tracks = fill_holes([s.time_ns for s in samples], _track_scores([s.predictions for s in samples]))
     results = {}
     for name in config.tracking_classes:
-        frames = [_of_class(t, p, CLASSES.index(name)) for t, p in zip(truth, tracks, strict=True)]
+        frames = [of_class(t, p, CLASSES.index(name)) for t, p in zip(truth, tracks, strict=True)]
         if any(len(frame.truth_id) for frame in frames):
             results[name] = amota(frames, config.match_threshold_m, config.min_recall, config.tracking_recalls)
     return results
@@ -129,11 +129,7 @@ def account(
         delta = frame.truth_xy[:, None] - frame.track_xy[use][None]
         distance = np.hypot(delta[..., 0], delta[..., 1])
         distance[distance >= reach_m] = np.nan
-        pairs = _kept(frame.truth_id, ids, distance, partner)
-        free = distance.copy()
-        for row, column in pairs:
-            free[row], free[:, column] = np.nan, np.nan
-        pairs += _assigned(free)
+        pairs = associate(frame.truth_id, ids, distance, partner)
         for row, column in pairs:
             truth_id, track_id = int(frame.truth_id[row]), int(ids[column])
             distance_sum += float(distance[row, column])
@@ -146,6 +142,20 @@ def account(
         misses += len(frame.truth_id) - len(pairs)
         false += len(ids) - len(pairs)
     return Account(matches, switches, misses, false, distance_sum), scores
+
+
+def associate(
+    truth_ids: IntArray, track_ids: IntArray, distance: FloatArray, partner: dict[int, int]
+) -> list[tuple[int, int]]:
+    """Pairs (row of truth, column of track) of one frame: those of the past first, then the rest at least distance.
+
+    distance: (truths, tracks) m, NaN out of reach. partner: truth id -> track id it was last paired with.
+    """
+    pairs = _kept(truth_ids, track_ids, distance, partner)
+    free = distance.copy()
+    for row, column in pairs:
+        free[row], free[:, column] = np.nan, np.nan
+    return pairs + _assigned(free)
 
 
 def fill_holes(times_ns: Sequence[int], frames: Sequence[Boxes]) -> list[Boxes]:
@@ -166,7 +176,7 @@ def fill_holes(times_ns: Sequence[int], frames: Sequence[Boxes]) -> list[Boxes]:
                 before, after = frames[i][[row_i]], frames[j][[row_j]]
                 position = before.position + fraction * (after.position - before.position)
                 score = before.score + fraction * (after.score - before.score)
-                filled = Boxes(position, after.size, after.yaw, after.velocity, after.class_id, score, after.identity)
+                filled = after.replaced(position=position, score=score)
                 added.setdefault(hole, []).append(filled)
     return [Boxes.join([boxes, *added.get(index, [])]) for index, boxes in enumerate(frames)]
 
@@ -217,12 +227,9 @@ def _track_scores(frames: Sequence[Boxes]) -> list[Boxes]:
     ids, inverse = np.unique(identity, return_inverse=True)
     mean = np.bincount(inverse, score, len(ids)) / np.maximum(1, np.bincount(inverse, minlength=len(ids)))
     averaged = np.split(mean[inverse], np.cumsum([len(b) for b in frames])[:-1])
-    return [
-        Boxes(b.position, b.size, b.yaw, b.velocity, b.class_id, s, b.identity)
-        for b, s in zip(frames, averaged, strict=True)
-    ]
+    return [boxes.replaced(score=score) for boxes, score in zip(frames, averaged, strict=True)]
 
 
-def _of_class(truth: Boxes, tracks: Boxes, class_id: int) -> TrackFrame:
+def of_class(truth: Boxes, tracks: Boxes, class_id: int) -> TrackFrame:
     t, p = truth[truth.class_id == class_id], tracks[tracks.class_id == class_id]
     return TrackFrame(t.identity, t.position[:, :2], p.identity, p.position[:, :2], p.score)

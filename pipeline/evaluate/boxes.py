@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ class Boxes:
     """N boxes, odom frame.
 
     position: (N, 3) centre, m. size: (N, 3) length, width, height, m. yaw: (N,) rad. velocity: (N, 2) m/s, NaN unknown.
-    class_id: (N,) index into CLASSES or -1. score: (N,) 0..1. identity: (N,) track or object id, -1 = none.
+    class_id: (N,) index into CLASSES or -1. existence: (N,) probability that something is there. score: (N,) that it is
+    there and of this class. identity: (N,) track or object id, -1 = none.
     """
 
     position: FloatArray
@@ -29,6 +31,7 @@ class Boxes:
     yaw: FloatArray
     velocity: FloatArray
     class_id: IntArray
+    existence: FloatArray
     score: FloatArray
     identity: IntArray
 
@@ -51,7 +54,7 @@ class Boxes:
 
     @staticmethod
     def of_truth(truth: TruthObjects) -> Boxes:
-        """Score 1 for every object."""
+        """Existence and score 1 for every object."""
         return Boxes(
             truth.position.astype(np.float64),
             truth.size.astype(np.float64),
@@ -59,27 +62,31 @@ class Boxes:
             truth.velocity.astype(np.float64),
             truth.class_id.astype(np.int64),
             np.ones(len(truth.object_id)),
+            np.ones(len(truth.object_id)),
             truth.object_id.astype(np.int64),
         )
 
     @staticmethod
     def of_scene(scene: Scene) -> Boxes:
-        """Fused tracks. Score = P(it exists) * P(of its most likely class): the claim that such an object is there."""
+        """Fused tracks, each as its most likely class."""
         class_id, probability = _most_likely(scene.class_score)
+        existence = scene.existence.astype(np.float64)
         return Boxes(
             scene.track_position.astype(np.float64),
             scene.track_size.astype(np.float64),
             scene.track_yaw.astype(np.float64),
             scene.track_velocity.astype(np.float64),
             class_id,
-            scene.existence.astype(np.float64) * probability,
+            existence,
+            existence * probability,
             scene.track_id.astype(np.int64),
         )
 
     @staticmethod
     def of_detections(detections: Detections, odom_SE3_ego: SE3) -> Boxes:
-        """One detector's output, brought from the ego frame to odom. Score as for tracks; identity -1."""
+        """One detector's output, brought from the ego frame to odom; identity -1."""
         class_id, probability = _most_likely(detections.class_score)
+        existence = detections.score.astype(np.float64)
         heading = float(odom_SE3_ego.yaw)
         turn = np.array([[np.cos(heading), -np.sin(heading)], [np.sin(heading), np.cos(heading)]])
         return Boxes(
@@ -88,16 +95,21 @@ class Boxes:
             detections.yaw.astype(np.float64) + heading,
             detections.velocity.astype(np.float64) @ turn.T,
             class_id,
-            detections.score.astype(np.float64) * probability,
+            existence,
+            existence * probability,
             np.full(len(detections), -1, dtype=np.int64),
         )
+
+    def replaced(self, **fields: npt.NDArray[Any]) -> Boxes:
+        """The same boxes with some fields exchanged."""
+        return replace(self, **fields)
 
     def moved(self, seconds: float | FloatArray) -> Boxes:
         """At constant velocity for ``seconds`` (scalar or (N,)); boxes of unknown velocity stay."""
         step = np.nan_to_num(self.velocity) * np.reshape(np.asarray(seconds, dtype=np.float64), (-1, 1))
         position = self.position.copy()
         position[:, :2] += step
-        return Boxes(position, *(getattr(self, field) for field in _FIELDS[1:]))
+        return self.replaced(position=position)
 
     def contains(self, xy: FloatArray) -> BoolArray:
         """(P,) whether each ground point (P, 2) lies in the footprint of any of these boxes."""
@@ -109,13 +121,14 @@ class Boxes:
         return np.asarray(inside.any(axis=1))
 
 
-_FIELDS = ("position", "size", "yaw", "velocity", "class_id", "score", "identity")
+_FIELDS = ("position", "size", "yaw", "velocity", "class_id", "existence", "score", "identity")
 _LAYOUT: tuple[tuple[tuple[int, ...], type], ...] = (
     ((3,), np.float64),
     ((3,), np.float64),
     ((), np.float64),
     ((2,), np.float64),
     ((), np.int64),
+    ((), np.float64),
     ((), np.float64),
     ((), np.int64),
 )

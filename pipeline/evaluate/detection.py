@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.messages import CLASSES
-from pipeline.evaluate.boxes import Boxes, FloatArray, centre_distance, wrapped
+from pipeline.evaluate.boxes import BoolArray, Boxes, FloatArray, centre_distance, wrapped
 from pipeline.evaluate.config import EvalConfig
 
 ERRORS = ("translation", "scale", "orientation", "velocity")
@@ -53,10 +53,33 @@ class Curve:
     truths: int
 
 
-def curve(samples: Sequence[Sample], class_id: int, threshold_m: float) -> Curve:
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """One class in one sample. distance: (P, K) m. excused: (P,) in an ignore region. period: of the heading, rad."""
+
+    truth: Boxes
+    found: Boxes
+    distance: FloatArray
+    excused: BoolArray
+    period: float
+
+
+def contests(samples: Sequence[Sample], class_id: int) -> list[Contest]:
+    """What is matched at every threshold, prepared once."""
+    result = []
+    for sample in samples:
+        truth = sample.truth[sample.truth.class_id == class_id]
+        found = sample.predictions[sample.predictions.class_id == class_id]
+        excused = sample.ignore.contains(found.position[:, :2])
+        period = np.pi if class_id == _SYMMETRIC else 2 * np.pi
+        result.append(Contest(truth, found, centre_distance(found, truth), excused, period))
+    return result
+
+
+def curve(of_class: Sequence[Contest], threshold_m: float) -> Curve:
     """Match greedily by falling score, each prediction to the nearest free truth of its class below ``threshold_m``."""
-    truths = sum(int((s.truth.class_id == class_id).sum()) for s in samples)
-    score, hit, ignored, errors = _matches(samples, class_id, threshold_m)
+    truths = sum(len(contest.truth) for contest in of_class)
+    score, hit, ignored, errors = _matches(of_class, threshold_m)
     # Ties go to the later box, as in the devkit's reversed ascending sort.
     order = np.argsort(score, kind="stable")[::-1]
     order = order[~ignored[order]]
@@ -137,7 +160,8 @@ def score_detection(samples: Sequence[Sample], config: EvalConfig) -> DetectionR
         if not any((s.truth.class_id == class_id).any() for s in samples):
             continue
         name = CLASSES[class_id]
-        curves = {t: curve(samples, class_id, t) for t in config.distance_thresholds_m}
+        of_class = contests(samples, class_id)
+        curves = {t: curve(of_class, t) for t in config.distance_thresholds_m}
         at_match = curves[config.match_threshold_m]
         errors = {
             error: float("nan")
@@ -165,37 +189,30 @@ def greedy_pairs(distance: FloatArray, score: FloatArray, threshold_m: float) ->
     return rows, columns
 
 
-def _matches(
-    samples: Sequence[Sample], class_id: int, threshold_m: float
-) -> tuple[FloatArray, np.ndarray, np.ndarray, FloatArray]:
+def _matches(of_class: Sequence[Contest], threshold_m: float) -> tuple[FloatArray, BoolArray, BoolArray, FloatArray]:
     """Score (P,), hit (P,), ignored (P,) and errors (P, 4) of all predictions of one class, in sample order."""
-    parts = [_match_sample(s, class_id, threshold_m) for s in samples]
-    if not parts:
+    hits, errors = [], []
+    for contest in of_class:
+        hit = np.zeros(len(contest.found), dtype=bool)
+        error = np.full((len(contest.found), len(ERRORS)), np.nan)
+        if len(contest.truth) and len(contest.found):
+            rows, columns = greedy_pairs(contest.distance.copy(), contest.found.score, threshold_m)
+            hit[rows] = True
+            error[rows] = _errors(contest.truth[columns], contest.found[rows], contest.period)
+        hits.append(hit)
+        errors.append(error)
+    if not hits:
         return np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), np.zeros((0, len(ERRORS)))
-    score, hit, ignored, errors = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return score, hit, ignored, errors
+    score = np.concatenate([contest.found.score for contest in of_class])
+    excused = np.concatenate([contest.excused for contest in of_class])
+    hit = np.concatenate(hits)
+    return score, hit, excused & ~hit, np.concatenate(errors)
 
 
-def _match_sample(
-    sample: Sample, class_id: int, threshold_m: float
-) -> tuple[FloatArray, np.ndarray, np.ndarray, FloatArray]:
-    truth = sample.truth[sample.truth.class_id == class_id]
-    found = sample.predictions[sample.predictions.class_id == class_id]
-    hit = np.zeros(len(found), dtype=bool)
-    errors = np.full((len(found), len(ERRORS)), np.nan)
-    if len(truth) and len(found):
-        rows, columns = greedy_pairs(centre_distance(found, truth), found.score, threshold_m)
-        hit[rows] = True
-        errors[rows] = _errors(truth[columns], found[rows], class_id)
-    ignored = ~hit & sample.ignore.contains(found.position[:, :2]) if len(sample.ignore) else np.zeros(len(found), bool)
-    return found.score, hit, ignored, errors
-
-
-def _errors(truth: Boxes, found: Boxes, class_id: int) -> FloatArray:
+def _errors(truth: Boxes, found: Boxes, period: float) -> FloatArray:
     """(P, 4) in the order of ERRORS, pair by pair; NaN where one side does not know."""
     intersection = np.minimum(truth.size, found.size).prod(axis=1)
     union = truth.size.prod(axis=1) + found.size.prod(axis=1) - intersection
-    period = np.pi if class_id == _SYMMETRIC else 2 * np.pi
     return np.stack(
         [
             np.hypot(*(truth.position - found.position)[:, :2].T),

@@ -74,7 +74,7 @@ def _towards(start: Boxes, otherwise: Boxes, end: Boxes, fraction: float) -> Box
     position, yaw = otherwise.position.copy(), otherwise.yaw.copy()
     position[rows] = _lerp(start.position[rows], end.position[columns], fraction)
     yaw[rows] = start.yaw[rows] + fraction * wrapped(end.yaw[columns] - start.yaw[rows])
-    return Boxes(position, start.size, yaw, start.velocity, start.class_id, start.score, start.identity)
+    return start.replaced(position=position, yaw=yaw)
 
 
 def _lerp(a: FloatArray, b: FloatArray, fraction: float) -> FloatArray:

@@ -11,7 +11,7 @@ from pipeline.core.errors import BadInput
 from pipeline.core.messages import CLASSES, Message, Stamp, TruthObjects
 from pipeline.evaluate.boxes import Boxes
 from pipeline.evaluate.config import EvalConfig, Region, load_config
-from pipeline.evaluate.detection import ERRORS, Sample, average_precision, curve, score_detection
+from pipeline.evaluate.detection import ERRORS, Sample, average_precision, contests, curve, score_detection
 from pipeline.evaluate.truth import TruthTrack
 
 CONFIGS = Path(__file__).parents[4] / "configs" / "eval"
@@ -24,7 +24,8 @@ def boxes(*xy: tuple[float, float], score: tuple[float, ...] = (), class_id: int
     position = np.column_stack([np.array(xy, dtype=float).reshape(n, 2), np.zeros(n)])
     size = np.tile([4.0, 2.0, 1.5], (n, 1))
     classes = np.full(n, class_id)
-    return Boxes(position, size, np.zeros(n), np.zeros((n, 2)), classes, np.array(score or np.ones(n)), np.arange(n))
+    scores = np.array(score or np.ones(n))
+    return Boxes(position, size, np.zeros(n), np.zeros((n, 2)), classes, np.ones(n), scores, np.arange(n))
 
 
 def sample(truth: Boxes, predictions: Boxes, ignore: Boxes | None = None) -> Sample:
@@ -42,38 +43,41 @@ def test_perfect_predictions_give_ap_1_and_no_error() -> None:
 
 def test_half_found_without_a_false_one() -> None:
     """Precision 1 up to recall 0.5, then 0: 40 of the 90 recall bins right of 0.1 stay (0.11 .. 0.50)."""
-    found = curve([sample(boxes((0, 0), (20, 0)), boxes((0.3, 0), score=(0.9,)))], 0, 0.5)
+    found = curve(contests([sample(boxes((0, 0), (20, 0)), boxes((0.3, 0), score=(0.9,)))], 0), 0.5)
     assert (found.hits, found.false, found.truths) == (1, 0, 2)
     assert average_precision(found) == pytest.approx(40 / 90)
 
 
 def test_a_false_one_of_higher_score_halves_the_precision() -> None:
     """One object: recall 1 is reached at precision 1/2, the devkit interpolates from 0 at recall 0."""
-    found = curve([sample(boxes((0, 0)), boxes((9, 9), (0, 0), score=(0.9, 0.5)))], 0, 0.5)
+    found = curve(contests([sample(boxes((0, 0)), boxes((9, 9), (0, 0), score=(0.9, 0.5)))], 0), 0.5)
     # precision rises linearly from 0 (recall 0) to 0.5 (recall 1); less 0.1, clipped, over recalls 0.11 .. 1.00
     by_hand = np.clip(0.5 * np.arange(11, 101) / 100 - 0.1, 0, None).mean() / 0.9
     assert average_precision(found) == pytest.approx(by_hand)
 
 
 def test_the_nearest_free_truth_is_taken_once() -> None:
-    found = curve([sample(boxes((0, 0)), boxes((0.1, 0), (0.2, 0), score=(0.5, 0.9)))], 0, 1.0)
+    found = curve(contests([sample(boxes((0, 0)), boxes((0.1, 0), (0.2, 0), score=(0.5, 0.9)))], 0), 1.0)
     assert (found.hits, found.false) == (1, 1)
     assert found.errors["translation"][50] == pytest.approx(0.2)  # the one of higher score
 
 
 def test_the_threshold_itself_is_a_miss() -> None:
-    assert curve([sample(boxes((0, 0)), boxes((2.0, 0)))], 0, 2.0).hits == 0
+    assert curve(contests([sample(boxes((0, 0)), boxes((2.0, 0)))], 0), 2.0).hits == 0
 
 
 def test_an_unmatched_box_in_an_ignore_region_is_left_out() -> None:
     truth, ignore = boxes((0, 0)), boxes((30, 0), class_id=-1)
     found = boxes((0, 0), (31.5, 0.5), (33, 0), score=(0.5, 0.9, 0.8))  # the last lies 3 m from the centre: outside
-    assert (curve([sample(truth, found)], 0, 1.0).false, curve([sample(truth, found, ignore)], 0, 1.0).false) == (2, 1)
+    assert (
+        curve(contests([sample(truth, found)], 0), 1.0).false,
+        curve(contests([sample(truth, found, ignore)], 0), 1.0).false,
+    ) == (2, 1)
 
 
 def test_a_hit_in_an_ignore_region_is_a_hit() -> None:
     truth, ignore = boxes((0, 0)), boxes((1, 0), class_id=-1)
-    assert curve([sample(truth, truth, ignore)], 0, 1.0).hits == 1
+    assert curve(contests([sample(truth, truth, ignore)], 0), 1.0).hits == 1
 
 
 def test_classes_without_truth_are_not_in_the_mean() -> None:

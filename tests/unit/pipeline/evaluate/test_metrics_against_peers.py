@@ -13,7 +13,7 @@ import pytest
 from pipeline.core.messages import CLASSES
 from pipeline.evaluate.amota import TrackFrame, account, amota, fill_holes
 from pipeline.evaluate.boxes import Boxes
-from pipeline.evaluate.detection import ERRORS, Sample, average_precision, curve, true_positive_error
+from pipeline.evaluate.detection import ERRORS, Sample, average_precision, contests, curve, true_positive_error
 from pipeline.evaluate.hota import clear, hota, idf1
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the peers' own
@@ -30,6 +30,7 @@ def random_boxes(rng: np.random.Generator, count: int, classes: int, spread: flo
         rng.uniform(-4, 4, count),
         velocity,
         rng.integers(0, classes, count) * 9,  # car and barrier: the two kinds of heading error
+        np.ones(count),
         rng.random(count).round(1),  # rounded, so that ties occur
         np.arange(count),
     )
@@ -75,7 +76,7 @@ def test_detection_is_the_devkits(seed: int) -> None:
     peers_truth, peers_found = devkit_boxes(truth, False), devkit_boxes(found, True)
     for class_id in (0, 9):
         for threshold in (0.5, 2.0, 4.0):
-            mine = curve(samples, class_id, threshold)
+            mine = curve(contests(samples, class_id), threshold)
             peer = algo.accumulate(peers_truth, peers_found, CLASSES[class_id], center_distance, threshold)
             np.testing.assert_allclose(mine.precision, peer.precision, atol=1e-9)
             np.testing.assert_allclose(mine.confidence, peer.confidence, atol=1e-9)
@@ -168,9 +169,10 @@ def test_holes_of_one_frame_are_filled_as_the_devkit_fills_them() -> None:
         return TrackingBox("s", (x, 0.0, 0.0), (1, 1, 1), (1, 0, 0, 0), (0, 0), (0, 0, 0), 1, "7", "car", score)
 
     filled = interpolate_tracks({0: [peer(1.0, 0.2)], 100: [], 200: [peer(5.0, 0.8)]})
-    one = Boxes(*(np.array(v, dtype) for v, dtype in (([[1.0, 0, 0]], float), ([[1.0, 1, 1]], float), ([0], float))),
-                np.array([[4.0, 0.0]]), np.array([0]), np.array([0.2]), np.array([7]))  # fmt: skip
-    two = Boxes(one.moved(1.0).position, one.size, one.yaw, one.velocity, one.class_id, one.score + 0.6, one.identity)
+    one = random_boxes(np.random.default_rng(0), 1, 1).replaced(
+        position=np.array([[1.0, 0, 0]]), score=np.array([0.2]), identity=np.array([7])
+    )
+    two = one.replaced(position=np.array([[5.0, 0, 0]]), score=np.array([0.8]))
     mine = fill_holes([0, 100, 200], [one, Boxes.empty(), two])[1]
     assert mine.position[0, 0] == pytest.approx(filled[100][0].translation[0])
     assert mine.score[0] == pytest.approx(filled[100][0].tracking_score)

@@ -1,0 +1,252 @@
+"""Why did the truck vanish for 0.4 s? Every hole in the tracking of a labelled object, and what each sensor saw."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from calibration.camera import inside as on_image
+from calibration.rig import CameraSensor
+from pipeline.core.messages import LedgerState, Scene
+from pipeline.evaluate.amota import associate
+from pipeline.evaluate.boxes import Boxes, FloatArray, centre_distance, class_name
+from pipeline.evaluate.config import EvalConfig
+from pipeline.evaluate.pairing import inside, pair, scene_outputs
+from pipeline.evaluate.run_log import AlignedFrame, RunLog
+from pipeline.evaluate.truth import TruthTrack
+
+_SEEN_SHARE_OF_RANGE = (
+    0.1  # a sensor saw it where a detection lies within 10 % of the range, at least the match threshold
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A labelled object in one scored frame. track_id: the confirmed track on it, -1 none. nearest: what the scene had
+    closest: (track id, distance m, existence, coasted frames, class), None where there was no scene or no track."""
+
+    time_ns: int
+    position: FloatArray
+    range_m: float
+    lidar_points: int
+    scene_index: int
+    track_id: int
+    track_class: str
+    nearest: tuple[int, float, float, int, str] | None
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """One labelled object over the run, only while it is in the region."""
+
+    object_id: int
+    class_name: str
+    moments: tuple[Moment, ...]
+
+    @property
+    def tracked(self) -> float:
+        """Share of its frames with a track on it."""
+        return sum(m.track_id >= 0 for m in self.moments) / len(self.moments)
+
+
+@dataclass(frozen=True, eq=False)
+class SensorView:
+    """One sensor during a gap, in frames: it saw the object, had no detection near it, could not see it (camera looks
+    elsewhere), or was missing, by reason."""
+
+    sensor: str
+    saw: int
+    silent: int
+    elsewhere: int
+    missing: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Gap:
+    """A stretch of frames in which an object had no track.
+
+    kind: before its first track, between two, or after the last. dropped: by sensor and reason, messages that the
+    ledger gave up from the account before the gap to the one after it.
+    """
+
+    number: int
+    history: History
+    kind: str
+    moments: tuple[Moment, ...]
+    duration_ns: int
+    sensors: tuple[SensorView, ...]
+    dropped: dict[str, dict[str, int]]
+    verdict: str
+
+    @property
+    def start_ns(self) -> int:
+        return self.moments[0].time_ns
+
+    @property
+    def range_m(self) -> float:
+        return min(m.range_m for m in self.moments)
+
+
+def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[History]:
+    """Every identified object of a scored class, whatever class its track claims; by first appearance."""
+    outputs = scene_outputs(run)
+    scenes = [m.payload for m in run.scenes if isinstance(m.payload, Scene)]
+    partner: dict[int, int] = {}
+    found: dict[int, list[Moment]] = {}
+    names: dict[int, str] = {}
+    for frame, index in pair(outputs, truth, round(config.pairing_tolerance_ms * 1e6)):
+        time_ns = int(truth.times_ns[frame]) if index is None else outputs[index].time_ns
+        ego = run.ego_at(time_ns) if index is None else outputs[index].ego
+        labels, points = truth.at(time_ns, frame)
+        rows = np.flatnonzero(
+            (labels.identity >= 0) & np.isin(labels.class_id, config.class_ids) & inside(labels, ego, config)
+        )
+        objects = labels[rows]
+        tracks = Boxes.empty() if index is None else outputs[index].boxes
+        coasted = np.zeros(0, int) if index is None else scenes[index].coasted
+        distance = centre_distance(objects, tracks)
+        reach = np.where(distance < config.match_threshold_m, distance, np.nan)
+        reach[:, tracks.existence < config.confirmed_existence] = np.nan
+        paired = dict(associate(objects.identity, tracks.identity, reach, partner))
+        ranges = np.hypot(*(objects.position - ego.translation)[:, :2].T)
+        for row, object_id in enumerate(objects.identity.tolist()):
+            column = paired.get(row, -1)
+            nearest = int(distance[row].argmin()) if len(tracks) else -1
+            if column >= 0:
+                partner[object_id] = int(tracks.identity[column])
+            names.setdefault(object_id, class_name(int(objects.class_id[row])))
+            found.setdefault(object_id, []).append(
+                Moment(
+                    time_ns,
+                    objects.position[row],
+                    float(ranges[row]),
+                    int(points[rows[row]]),
+                    -1 if index is None else scenes[index].index,
+                    int(tracks.identity[column]) if column >= 0 else -1,
+                    class_name(int(tracks.class_id[column])) if column >= 0 else "",
+                    None
+                    if nearest < 0
+                    else (
+                        int(tracks.identity[nearest]),
+                        float(distance[row, nearest]),
+                        float(tracks.existence[nearest]),
+                        int(coasted[nearest]),
+                        class_name(int(tracks.class_id[nearest])),
+                    ),
+                )
+            )
+    return [History(i, names[i], tuple(moments)) for i, moments in found.items()]
+
+
+def find_gaps(run: RunLog, truth: TruthTrack, all_histories: Sequence[History], config: EvalConfig) -> list[Gap]:
+    """Gaps of objects that could be seen, vanishings first, then the longest and nearest."""
+    frames = {frame.index: frame for frame in run.frames}
+    period_ns = truth.typical_period_ns
+    gaps = []
+    for history in all_histories:
+        for kind, moments in _stretches(history, config.min_lidar_points):
+            views = tuple(_view(run, sensor, moments, history, frames, truth, config) for sensor in run.sensors)
+            duration_ns = moments[-1].time_ns - moments[0].time_ns + period_ns
+            dropped = _dropped_during(run, moments[0].time_ns, moments[-1].time_ns)
+            verdict = _verdict(kind, moments, views, config)
+            gaps.append(Gap(0, history, kind, moments, duration_ns, views, dropped, verdict))
+    order = {"between": 0, "after": 1, "before": 2}
+    gaps.sort(key=lambda g: (order[g.kind], -g.duration_ns, g.range_m, g.history.object_id))
+    return [replace(gap, number=n) for n, gap in enumerate(gaps, start=1)]
+
+
+def _stretches(history: History, min_points: int) -> Iterator[tuple[str, tuple[Moment, ...]]]:
+    """Untracked stretches with at least one frame in which the labels count the object as observable."""
+    tracked = [i for i, m in enumerate(history.moments) if m.track_id >= 0]
+    for is_tracked, group in itertools.groupby(enumerate(history.moments), key=lambda item: item[1].track_id >= 0):
+        rows = list(group)
+        if is_tracked or not any(m.lidar_points < 0 or m.lidar_points >= max(1, min_points) for _, m in rows):
+            continue
+        kind = (
+            "before" if not tracked or rows[-1][0] < tracked[0] else "after" if rows[0][0] > tracked[-1] else "between"
+        )
+        yield kind, tuple(m for _, m in rows)
+
+
+def _view(
+    run: RunLog,
+    sensor: str,
+    moments: Sequence[Moment],
+    history: History,
+    frames: dict[int, AlignedFrame],
+    truth: TruthTrack,
+    config: EvalConfig,
+) -> SensorView:
+    saw = silent = elsewhere = 0
+    missing: Counter[str] = Counter()
+    for moment in moments:
+        frame = frames.get(moment.scene_index)
+        slot = frame.slots.get(sensor) if frame is not None else None
+        if frame is None or slot is None or slot.missing:
+            missing[slot.missing if slot is not None else "no frame set"] += 1
+            continue
+        labels, _ = truth.at(slot.time_ns)
+        here = labels[labels.identity == history.object_id]
+        place = here.position[0] if len(here) else moment.position
+        if not _looks_at(run, sensor, frame, place):
+            elsewhere += 1
+            continue
+        boxes = frame.found.get(sensor, Boxes.empty())
+        reach = max(config.match_threshold_m, _SEEN_SHARE_OF_RANGE * moment.range_m)
+        near = np.hypot(*(boxes.position - place)[:, :2].T) < reach
+        saw, silent = saw + int(near.any()), silent + int(not near.any())
+    return SensorView(sensor, saw, silent, elsewhere, dict(missing))
+
+
+def _looks_at(run: RunLog, sensor: str, frame: AlignedFrame, place: FloatArray) -> bool:
+    """Whether a camera has the point on its image; for other sensors the rig names no field of view: always."""
+    camera = run.rig[sensor]
+    if not isinstance(camera, CameraSensor):
+        return True
+    camera_SE3_odom = (frame.ego @ camera.ego_SE3_sensor).inverse()
+    pixels, valid = camera.intrinsics.project((camera_SE3_odom @ place)[None])
+    return bool(valid[0] and on_image(pixels, camera.width, camera.height)[0])
+
+
+def _dropped_during(run: RunLog, start_ns: int, end_ns: int) -> dict[str, dict[str, int]]:
+    accounts = [(m.stamp.time_ns, m.payload) for m in run.ledgers if isinstance(m.payload, LedgerState)]
+    before = [state for time_ns, state in accounts if time_ns < start_ns]
+    after = [state for time_ns, state in accounts if time_ns >= end_ns] or [state for _, state in accounts[-1:]]
+    if not after:
+        return {}
+    past = {row.sensor: row.dropped for row in before[-1].rows} if before else {}
+    result = {}
+    for row in after[0].rows:
+        new = {reason: n - past.get(row.sensor, {}).get(reason, 0) for reason, n in row.dropped.items()}
+        new = {reason: n for reason, n in new.items() if n > 0}
+        if new:
+            result[row.sensor] = new
+    return result
+
+
+def _verdict(kind: str, moments: Sequence[Moment], views: Sequence[SensorView], config: EvalConfig) -> str:
+    """One sentence, the first that fits: missing input, then missing detections, then what the tracker made of them."""
+    if all(m.scene_index < 0 for m in moments):
+        return "No scene was published."
+    gone = {v.sensor: v.missing for v in views if sum(v.missing.values()) * 2 >= len(moments)}
+    seen_by = {v.sensor: v.saw for v in views if v.saw}
+    points = [m.lidar_points for m in moments if m.lidar_points >= 0]
+    if not seen_by:
+        lost = "; ".join(f"{s} missing ({', '.join(reasons)})" for s, reasons in gone.items())
+        hidden = f"; {min(points)}–{max(points)} LiDAR returns on it" if points else ""
+        return f"No sensor detected it{hidden}{'; ' + lost if lost else ''}."
+    seen = ", ".join(f"{sensor} in {count} of {len(moments)}" for sensor, count in seen_by.items())
+    nearest = min((m.nearest for m in moments if m.nearest), key=lambda n: n[1], default=None)
+    if nearest is None:
+        return f"Detected ({seen}), but the scene held no track at all."
+    track, distance, existence, coasted, _ = nearest
+    if distance >= config.match_threshold_m:
+        return f"Detected ({seen}), but no track was formed near it: the nearest, {track}, was {distance:.1f} m away."
+    if existence < config.confirmed_existence:
+        state = f"coasting for {coasted} frames" if coasted else "not yet confirmed" if kind == "before" else "doubted"
+        return f"Detected ({seen}); track {track} was {distance:.1f} m away but {state}, existence {existence:.2f}."
+    return f"Detected ({seen}); track {track} was {distance:.1f} m away but belongs to another object."

@@ -1,0 +1,140 @@
+"""Where the time went: per node and step, and from sensor to scene.
+
+`Timing.arrival_ns` is drive time and the rest host time. In a run at real time the two differ by a constant, the least
+(received - arrival) seen; then waiting is real and is reported. In a run as fast as possible waiting says nothing, and
+a scene's latency is what its steps alone would take: the slowest sensor's arrival and detection, alignment, fusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.messages import Timing
+from pipeline.evaluate.boxes import FloatArray
+from pipeline.evaluate.run_log import AlignedFrame, RunLog
+
+_PACED_WITHIN = 0.05  # host time passes within 5 % of drive time
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One node, all its steps, ms. wait: received to started. step: started to ended."""
+
+    node: str
+    wait_ms: FloatArray
+    step_ms: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class SceneLatency:
+    """One scene, drive time. available_ns: when it was out. from_arrival_ms: since the last message that it needed."""
+
+    index: int
+    reference_ns: int
+    available_ns: int
+    from_arrival_ms: float
+
+    @property
+    def age_ms(self) -> float:
+        """Age of the scene's instant when it was out: sensor read-out and transport included."""
+        return (self.available_ns - self.reference_ns) / 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Latency:
+    """paced: the run went at real time, so waiting counts. parts: of each scene's critical path, ms, by name."""
+
+    paced: bool
+    stages: list[Stage]
+    scenes: list[SceneLatency]
+    parts: list[dict[str, float]]
+
+    @property
+    def basis(self) -> str:
+        return "measured at real time" if self.paced else "compute time of each step; the run was not at real time"
+
+
+def percentiles(values: npt.ArrayLike) -> dict[str, float]:
+    """p50, p90, p99 and max; NaN for no values."""
+    data = np.asarray(values, dtype=np.float64)
+    data = data[np.isfinite(data)]
+    if not len(data):
+        return dict.fromkeys(("p50", "p90", "p99", "max"), float("nan"))
+    p50, p90, p99 = np.percentile(data, (50, 90, 99))
+    return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(data.max())}
+
+
+def measure_latency(run: RunLog) -> Latency:
+    by_node: dict[str, list[Timing]] = {}
+    for timing in run.timings:
+        by_node.setdefault(timing.node, []).append(timing)
+    stages = [
+        Stage(
+            node,
+            np.array([(t.started_ns - t.received_ns) / 1e6 for t in rows]),
+            np.array([(t.ended_ns - t.started_ns) / 1e6 for t in rows]),
+        )
+        for node, rows in sorted(by_node.items(), key=lambda item: min(t.ended_ns for t in item[1]))
+    ]
+    fused = {t.sequence: t for t in run.timings if t.sensor == "frames"}
+    steps = {(t.sensor, t.epoch, t.sequence, t.node): t for t in run.timings}
+    offset_ns = host_minus_drive(run.timings)
+    scenes, parts = [], []
+    for frame in run.frames:
+        fuse = fused.get(frame.index)
+        if fuse is None:
+            continue
+        path = critical_path(frame, fuse, steps)
+        if path is None:
+            continue
+        last_arrival_ns, part = path
+        compute_ns = round(sum(part.values()) * 1e6)
+        available_ns = last_arrival_ns + compute_ns if offset_ns is None else fuse.ended_ns - offset_ns
+        if offset_ns is not None:
+            part = {**part, "waiting": max(0.0, (available_ns - last_arrival_ns) / 1e6 - sum(part.values()))}
+        scenes.append(SceneLatency(frame.index, frame.time_ns, available_ns, (available_ns - last_arrival_ns) / 1e6))
+        parts.append(part)
+    return Latency(offset_ns is not None, stages, scenes, parts)
+
+
+def host_minus_drive(timings: Sequence[Timing]) -> int | None:
+    """Host time minus drive time, ns, or None where the run did not go at real time.
+
+    The lower envelope of received - arrival: transport only ever adds to it.
+    """
+    pairs = np.array([(t.arrival_ns, t.received_ns) for t in timings], dtype=np.int64).reshape(-1, 2)
+    if len(pairs) < 2:
+        return None
+    drive, host = (np.ptp(pairs[:, column]) for column in (0, 1))
+    if drive <= 0 or abs(host / drive - 1.0) > _PACED_WITHIN:
+        return None
+    return int((pairs[:, 1] - pairs[:, 0]).min())
+
+
+def critical_path(
+    frame: AlignedFrame, fuse: Timing, steps: dict[tuple[str, int, int, str], Timing]
+) -> tuple[int, dict[str, float]] | None:
+    """Arrival of the sensor message that was done last, if every step starts at once, and its steps in ms."""
+    best: tuple[int, int, dict[str, float]] | None = None
+    for sensor, slot in frame.slots.items():
+        if slot.missing:
+            continue
+        detect = steps.get((sensor, slot.epoch, slot.sequence, f"detect_{sensor}"))
+        if detect is None:
+            continue
+        took = detect.ended_ns - detect.started_ns
+        align = steps.get((sensor, slot.epoch, slot.sequence, "align"))
+        parts = {f"detect {sensor}": took / 1e6}
+        if align is not None:
+            parts["align"] = (align.ended_ns - align.started_ns) / 1e6
+        done_ns = detect.arrival_ns + took
+        if best is None or done_ns > best[0]:
+            best = (done_ns, detect.arrival_ns, parts)
+    if best is None:
+        return None
+    _, arrival_ns, parts = best
+    return arrival_ns, {**parts, fuse.node: (fuse.ended_ns - fuse.started_ns) / 1e6}

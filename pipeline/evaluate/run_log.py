@@ -1,0 +1,183 @@
+"""One run as the judge sees it: its recording, read once, without the raw sensor data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from calibration.rig import Rig
+from calibration.se3 import SE3
+from calibration.trajectory import Trajectory
+from pipeline.core.arrays import Payload
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import (
+    EgoPose,
+    FrameSet,
+    LedgerState,
+    Message,
+    NodeStatus,
+    RunInfo,
+    Scene,
+    SensorSlot,
+    StreamStatus,
+    Timing,
+    TruthObjects,
+)
+from pipeline.core.recording import RecordingReader
+from pipeline.core.topics import topic_row
+from pipeline.evaluate.boxes import Boxes
+
+P = TypeVar("P", bound=Payload)
+
+RECORDING = "run.mcap"
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedFrame:
+    """A frame set with its detections as boxes in the odom frame.
+
+    ego: odom_SE3_ego. slots: by sensor, their detections taken out. found: by sensor, where it is not missing; the
+    boxes stand where the sensor saw them at the slot's own time, since alignment moves only the vehicle.
+    """
+
+    index: int
+    time_ns: int
+    arrival_ns: int
+    ego: SE3
+    slots: dict[str, SensorSlot]
+    found: dict[str, Boxes]
+
+
+@dataclass(frozen=True, eq=False)
+class RunLog:
+    """Messages of one run by kind, each list in order of the recording.
+
+    sensors: names in the order of the first frame set. ego: odom_SE3_ego over the run, None where there is no pose.
+    damage: what of the recording could not be read.
+    """
+
+    source: str
+    info: RunInfo
+    rig: Rig
+    scenes: list[Message]
+    frames: list[AlignedFrame]
+    truth: list[Message]
+    ledgers: list[Message]
+    timings: list[Timing]
+    statuses: dict[str, NodeStatus]
+    streams: dict[str, StreamStatus]
+    ego: Trajectory | None
+    damage: tuple[str, ...] = ()
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(sensor for frame in self.frames for sensor in frame.slots))
+
+    @property
+    def modality(self) -> dict[str, str]:
+        return {name: slot.modality for frame in self.frames for name, slot in frame.slots.items()}
+
+    @property
+    def start_ns(self) -> int:
+        """Vehicle time of the first label, frame set or scene; 0 for an empty run."""
+        return min(self._times(), default=0)
+
+    def ego_at(self, time_ns: int) -> SE3:
+        """Ego pose, held at the ends of what is known.
+
+        Raises:
+            ValueError: the run has no pose at all.
+        """
+        if self.ego is None:
+            raise ValueError(f"{self.source}: no ego pose: neither pose/ego nor frames nor scene were recorded")
+        return self.ego.at(np.clip(time_ns, self.ego.times_ns[0], self.ego.times_ns[-1]))
+
+    def _times(self) -> Iterator[int]:
+        yield from (m.stamp.time_ns for m in self.truth)
+        yield from (f.time_ns for f in self.frames)
+        yield from (m.stamp.time_ns for m in self.scenes)
+
+
+def recording_path(run: Path) -> Path:
+    """The recording of a run folder, or the file itself.
+
+    Raises:
+        BadInput: there is none, or several.
+    """
+    if run.is_file():
+        return run
+    if (run / RECORDING).is_file():
+        return run / RECORDING
+    found = sorted(run.glob("*.mcap"))
+    if len(found) != 1:
+        raise BadInput(run, "recording", f"{RECORDING} or one .mcap file", [f.name for f in found] or "none")
+    return found[0]
+
+
+def load_run(run: Path) -> RunLog:
+    """Read a run folder or recording. Raises BadInput where it is not one."""
+    with RecordingReader(recording_path(run)) as recording:
+        topics = [t for t in recording.topics if t == "pose/ego" or topic_row(t).role in ("run", "truth", "derived")]
+        # Frame sets hold the detections that were used.
+        messages = recording.messages([t for t in topics if not t.startswith("detections/")])
+        log = collect(messages, recording.info, recording.rig, str(run))
+        return replace(log, damage=tuple(d.what for d in recording.damage))
+
+
+def collect(messages: Iterable[Message], info: RunInfo, rig: Rig, source: str) -> RunLog:
+    """Sort messages by kind; topics that the judge does not use are passed over."""
+    kinds: dict[type[Payload], list[Message]] = {}
+    frames: list[AlignedFrame] = []
+    for message in messages:
+        if isinstance(message.payload, FrameSet):
+            frames.append(_aligned(message, message.payload))
+        else:
+            kinds.setdefault(type(message.payload), []).append(message)
+    poses = [m for m in kinds.get(EgoPose, []) if m.topic == "pose/ego"]
+    scenes = kinds.get(Scene, [])
+    return RunLog(
+        source,
+        info,
+        rig,
+        scenes,
+        frames,
+        kinds.get(TruthObjects, []),
+        kinds.get(LedgerState, []),
+        [m.payload for m in kinds.get(Timing, []) if isinstance(m.payload, Timing)],
+        _newest(kinds.get(NodeStatus, []), NodeStatus),
+        _newest(kinds.get(StreamStatus, []), StreamStatus),
+        _ego(poses, frames, scenes),
+    )
+
+
+def _aligned(message: Message, frames: FrameSet) -> AlignedFrame:
+    pose = frames.odom_SE3_ego
+    return AlignedFrame(
+        frames.index,
+        message.stamp.time_ns,
+        message.stamp.arrival_ns,
+        pose,
+        {slot.sensor: msgspec.structs.replace(slot, detections=None) for slot in frames.slots},
+        {s.sensor: Boxes.of_detections(s.detections, pose) for s in frames.slots if s.detections is not None},
+    )
+
+
+def _newest(messages: list[Message], kind: type[P]) -> dict[str, P]:
+    return {m.source: m.payload for m in messages if isinstance(m.payload, kind)}
+
+
+def _ego(poses: list[Message], frames: list[AlignedFrame], scenes: list[Message]) -> Trajectory | None:
+    """From pose/ego; where it was not recorded, from the poses that frame sets and scenes carry."""
+    known = {m.stamp.time_ns: m.payload.odom_SE3_ego for m in poses if isinstance(m.payload, EgoPose)}
+    if not known:
+        known = {m.stamp.time_ns: m.payload.odom_SE3_ego for m in scenes if isinstance(m.payload, Scene)}
+        known |= {f.time_ns: f.ego for f in frames}
+    if not known:
+        return None
+    times = sorted(known)
+    return Trajectory(times, SE3.stack([known[t] for t in times]))
