@@ -61,14 +61,14 @@ def read_npz(path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]
     """Arrays of a numpy .npz archive, without pickle and without believing its headers.
 
     Args:
-        fields: name -> (dtype, shape); None in a shape is any size up to the limit.
+        fields: name -> (dtype, shape); None in a shape is any size up to the limit, the same for all fields.
         limit: bytes of any one array.
 
     Returns:
         name -> array of that dtype and shape.
 
     Raises:
-        BadInput: no archive, truncated, a field missing, of another dtype or shape, or too large.
+        BadInput: no archive, truncated, a field missing, of another dtype or shape, too large, or lengths differ.
     """
     arrays: dict[str, np.ndarray] = {}
     try:
@@ -82,6 +82,9 @@ def read_npz(path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]
         if isinstance(error, BadInput):
             raise
         raise BadInput(path, "file", "a whole .npz archive", error) from error
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise BadInput(path, "lengths", "as many of each field", lengths)
     return arrays
 
 

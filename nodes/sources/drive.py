@@ -16,7 +16,8 @@ class Drive(Protocol):
     """One recorded or generated drive.
 
     name: short and unique, for reports. rig: sensors, extrinsics in the ego frame, and which clocks they have.
-    duration: from `start_ns` to `end_ns` on the vehicle clock.
+    duration: from `start_ns` to `end_ns` on the vehicle clock. A drive without `pose/ego` has no odom of its own: there
+    odom is ego at each instant, for its truth too.
     """
 
     @property
@@ -66,5 +67,5 @@ class Drive(Protocol):
 
     @property
     def unreadable(self) -> Mapping[str, int]:
-        """Frames skipped so far, by "topic reason"."""
+        """Frames skipped so far, by "topic reason"; "topic points not finite" counts points dropped."""
         ...

@@ -1,0 +1,55 @@
+"""`open_drive(path)`: the one way to a recorded drive, whatever its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from nodes.sources.astyx import AstyxDrive
+from nodes.sources.drive import Drive
+from nodes.sources.pandaset import PandaSetDrive
+from pipeline.core.errors import BadInput
+
+
+class Layout(NamedTuple):
+    """A layout of recorded data: what to look for in a folder (or the folder's file), and how to open it."""
+
+    name: str
+    sign: str
+    recognise: Callable[[Path], bool]
+    open: Callable[[Path], Drive]
+
+
+LAYOUTS = (
+    Layout(
+        "PandaSet (.npz)",
+        "lidar/poses.json and lidar/*.npz",
+        lambda path: (path / "lidar/poses.json").is_file() and any((path / "lidar").glob("*.npz")),
+        PandaSetDrive,
+    ),
+    Layout(
+        "Astyx", "frames.csv and radar/", lambda p: (p / "frames.csv").is_file() and (p / "radar").is_dir(), AstyxDrive
+    ),
+)
+
+
+def open_drive(path: Path) -> Drive:
+    """Open a recorded drive.
+
+    Raises:
+        BadInput: nothing there, no known layout (the message lists what was looked for), or a fault in the data.
+    """
+    if not path.exists():
+        raise BadInput(path, "drive", "a folder or file", "nothing there")
+    for layout in LAYOUTS:
+        if layout.recognise(path):
+            return layout.open(path)
+    raise BadInput(path, "layout", f"one of: {'; '.join(f'{x.name}: {x.sign}' for x in LAYOUTS)}", _listing(path))
+
+
+def _listing(path: Path) -> str:
+    if path.is_file():
+        return f"a file {path.name}"
+    names = sorted(child.name for child in path.iterdir())
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "an empty folder"
