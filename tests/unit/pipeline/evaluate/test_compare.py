@@ -1,0 +1,59 @@
+"""Comparing runs: the same to the byte, or where they part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.evaluate.compare import compare
+
+WriteRun = Callable[..., Path]
+
+
+def test_the_same_run_twice_is_identical(write_run: WriteRun) -> None:
+    one, two = write_run("one", images=False), write_run("two", images=False)
+    found = compare(one, two)
+    assert found.identical
+    assert found.first is None
+    assert found.hash_a == found.hash_b
+    assert found.to_text().startswith("identical: 20 scenes")
+
+
+def test_the_first_scene_that_differs_is_named_and_measured(write_run: WriteRun) -> None:
+    one = write_run("one", images=False)
+    two = write_run("two", images=False, wobble=0.25, wobble_from=13, graph="name: made_up_graph\nreach: 2.5\n")
+    found = compare(one, two)
+    assert not found.identical
+    assert found.first == 13
+    assert [d.index for d in found.differing] == list(range(13, 20))
+    assert found.differing[0].max_position_m == pytest.approx(0.25)
+    assert found.differing[0].matched == found.differing[0].tracks_a == 6
+    assert "-reach: 3.0" in found.settings
+    assert "+reach: 2.5" in found.settings
+    assert "first at scene 13" in found.to_text()
+    assert json.loads(found.to_json())["first"] == 13
+
+
+def test_a_run_cut_short_differs_where_it_ends(write_run: WriteRun) -> None:
+    found = compare(write_run("one", images=False), write_run("two", images=False, frames=15))
+    assert (found.first, found.only_a, found.only_b, found.differing) == (15, (15, 16, 17, 18, 19), (), ())
+    assert not found.identical
+
+
+def test_a_track_that_is_gone_counts(write_run: WriteRun) -> None:
+    one = write_run("one", images=False, vanish=(14, range(0)))
+    two = write_run("two", images=False, vanish=(14, range(19, 20)))
+    found = compare(one, two)
+    assert found.first == 19
+    assert (found.differing[0].tracks_a, found.differing[0].tracks_b, found.differing[0].matched) == (6, 5, 5)
+    assert found.differing[0].missing_b == ("top: late",)
+
+
+def test_no_scenes_at_all_is_not_identical(write_run: WriteRun) -> None:
+    found = compare(write_run("one", frames=0), write_run("two", frames=0))
+    assert not found.identical
+    assert found.first is None
+    assert found.to_text().startswith("nothing to compare")
