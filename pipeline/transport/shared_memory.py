@@ -80,15 +80,7 @@ class SharedMemoryBus:
         socket = self._context.socket(zmq.SUB)
         socket.rcvhwm = self._settings.queue
         socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS, RECONNECT_MAX_MS
-        connected: set[str] = set()
-
-        def look_around() -> None:
-            for node in self._folder.publishers() - connected:
-                socket.connect(f"ipc://{self._folder.socket(node)}")
-                connected.add(node)
-
-        look_around()
-        subscription = ZmqSubscription(socket, filters, frozenset(connected), look_around, self._ring_of)
+        subscription = ZmqSubscription(socket, filters, _Neighbours(socket, self._folder), self._ring_of)
         self._subscriptions.append(subscription)
         return subscription
 
@@ -120,3 +112,25 @@ class SharedMemoryBus:
         return RingReader(
             lambda n: self._folder.ring(notify.node, notify.topic, notify.instance, n), self._settings.max_borrowed
         )
+
+
+class _Neighbours:
+    """Connects to every publisher of the run, those that come later included.
+
+    One that has gone stays connected: ZeroMQ finds it again when it comes back under its name.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], folder: RunFolder) -> None:
+        self._socket = socket
+        self._folder = folder
+        self._connected: set[str] = set()
+        self.look_around()
+        self.present = frozenset(self._connected)
+
+    def look_around(self) -> None:
+        for node in self._folder.publishers() - self._connected:
+            self._socket.connect(f"ipc://{self._folder.socket(node)}")
+            self._connected.add(node)
+
+    def close(self) -> None:
+        """The sockets close with the subscription."""

@@ -11,6 +11,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import zmq
 
@@ -113,25 +114,39 @@ class Gaps:
         return notify.counter - expected, reason
 
 
+class Peers(Protocol):
+    """Keeps a subscription's socket connected to its publishers."""
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Nodes that may have published before the subscription began."""
+        ...
+
+    def look_around(self) -> None:
+        """Called now and then while the subscription receives."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class ZmqSubscription:
     """The receiving end. One thread uses it.
 
-    socket: a configured SUB socket. look_around: connects the socket to publishers not yet known, called now and then.
-    present: nodes that were publishing before. ring_of: reader of a publisher's ring, or None where all comes inline.
+    socket: a configured SUB socket, connected by ``peers``. ring_of: reader of a publisher's ring, or None where all
+    comes inline.
     """
 
     def __init__(
         self,
         socket: zmq.Socket[bytes],
         filters: tuple[str, ...],
-        present: frozenset[str],
-        look_around: Callable[[], None],
+        peers: Peers,
         ring_of: Callable[[Notify], RingReader] | None,
     ) -> None:
         self._socket = socket
         self._filters = filters
-        self._gaps = Gaps(present)
-        self._look_around = look_around
+        self._peers = peers
+        self._gaps = Gaps(peers.present)
         self._ring_of = ring_of
         self._rings: dict[tuple[str, str], tuple[int, RingReader]] = {}
         self._inbox: Inbox[bytes | tuple[RingReader, Segment, Place]] = Inbox()
@@ -145,7 +160,7 @@ class ZmqSubscription:
         deadline_ns = now_ns + round(timeout_s * 1e9)
         while not self._socket.closed:
             if now_ns - self._looked_ns >= _LOOK_AROUND_NS:
-                self._look_around()
+                self._peers.look_around()
                 self._looked_ns = now_ns
             self._drain()
             message = self._next()
@@ -161,6 +176,7 @@ class ZmqSubscription:
 
     def close(self) -> None:
         self._socket.close(linger=0)
+        self._peers.close()
         self._rings.clear()
 
     def _drain(self) -> None:
