@@ -224,12 +224,19 @@ class SensorSlot(Payload, frozen=True, kw_only=True):
 
 
 class FrameSet(Payload, frozen=True, kw_only=True):
-    """All sensors brought to one reference instant (= stamp.time_ns), ego pose included."""
+    """All sensors brought to one reference instant (= stamp.time_ns), ego pose included.
+
+    pose: where the ego pose comes from. ``extrapolated``: no pose from after the instant had come in time; ``none``: no
+    pose was near enough, and the slots are empty. pose_epoch, pose_sequence: the last pose that was looked at, -1 = none.
+    """
 
     index: int
     position: Vector3  # odom_SE3_ego at the reference instant
     rotation_wxyz: QuaternionWxyz
     slots: tuple[SensorSlot, ...]
+    pose: Literal["interpolated", "extrapolated", "none", "identity"] = "interpolated"
+    pose_epoch: int = -1
+    pose_sequence: int = -1
 
     @property
     def odom_SE3_ego(self) -> SE3:
@@ -288,16 +295,21 @@ class TruthObjects(Payload, frozen=True, kw_only=True):
 
 
 class StreamStatus(Payload, frozen=True, kw_only=True):
-    """A sensor stream's own count, sent at a steady rate and at its end.
+    """A sensor stream's own count for the epoch in the stamp, sent at a steady rate, at the epoch's end and at its own.
 
-    sent: messages published so far in this epoch. watermark_ns: no message with an earlier arrival_ns will follow.
-    losses: messages the source itself had to give up, by reason.
+    sent: messages published so far in this epoch. losses: messages of this epoch that the source itself had to give up,
+    by reason; each keeps its sequence number, so that a gap is always a loss. The numbers given out are therefore
+    first_sequence .. first_sequence + sent + sum(losses) - 1; first_sequence is above 0 where a replay begins in the middle.
+    watermark_ns: no message with an earlier arrival_ns will follow.
+    ended: no message of this epoch will follow; next_epoch is the one that does, -1 = none: the stream is over.
     """
 
     sent: int
     watermark_ns: int
     ended: bool = False
     losses: dict[str, int] = {}
+    first_sequence: int = 0
+    next_epoch: int = -1
 
 
 class ClockState(Payload, frozen=True, kw_only=True):

@@ -1,0 +1,154 @@
+"""The message ledger: every message a sensor's source took in ends as fused, dropped with a reason, or is in flight.
+
+    received = fused + sum(dropped) + in_flight, at every moment; at the end in_flight = 0
+
+Two books are kept apart and must agree: the sequence numbers that a source gave out (`pipeline.sync.sequence`), and
+what the aligner did with each message that came. Neither grows with the length of a run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.core.messages import LedgerRow, LedgerState, NodeStatus
+from pipeline.sync.sequence import Numbers, Sequencer
+
+LOST = "lost_in_transit"
+DETECTOR_FAILED = "detector_failed"
+
+
+class Account:
+    """One sensor's messages, by what became of them."""
+
+    def __init__(self, sensor: str) -> None:
+        self.sensor = sensor
+        self.fused = 0
+        self.dropped: Counter[str] = Counter()
+        self.held = 0  # here, not yet decided
+        self.extra = 0  # came, but are not new numbers: duplicates and the like
+
+    def take(self) -> None:
+        """A new message is here."""
+        self.held += 1
+
+    def fuse(self) -> None:
+        """A message that was here went into a frame set."""
+        self.held -= 1
+        self.fused += 1
+
+    def drop(self, reason: str) -> None:
+        """A message that was here is given up."""
+        self.held -= 1
+        self.dropped[reason] += 1
+
+    def refuse(self, reason: str) -> None:
+        """A message came that is not a new one: it counts as received once more, and as dropped."""
+        self.extra += 1
+        self.dropped[reason] += 1
+
+    def row(self, numbers: Numbers, reported: Counter[str]) -> LedgerRow:
+        """The balance, given what became of the sequence numbers.
+
+        ``reported`` losses between source and aligner, by reason, explain as many of the lost numbers as there are.
+
+        Raises:
+            AssertionError: the two books disagree; a fault in this package, never in its input.
+        """
+        arrived = self.fused + self.dropped.total() + self.held - self.extra
+        if numbers.known != arrived + numbers.lost + numbers.awaited + numbers.source.total():
+            raise AssertionError(f"{self.sensor}: {arrived} messages were taken, the numbers say {numbers}")
+        dropped = self.dropped + numbers.source
+        unexplained = numbers.lost
+        for reason, count in sorted(reported.items()):
+            explained = min(count, unexplained)
+            dropped[reason] += explained
+            unexplained -= explained
+        dropped[LOST] += unexplained
+        return LedgerRow(
+            sensor=self.sensor,
+            received=numbers.known + self.extra,
+            fused=self.fused,
+            in_flight=self.held + numbers.awaited,
+            dropped={reason: count for reason, count in sorted(dropped.items()) if count},
+        )
+
+
+class LossReports:
+    """What nodes report to have lost between a source and the aligner, from their heartbeats.
+
+    Args:
+        detectors: sensor -> name of the node that gives its detections.
+        aligner: name of the aligning node itself, whose own losses on ``detections/*`` count too.
+    """
+
+    def __init__(self, detectors: Mapping[str, str], aligner: str) -> None:
+        self._detectors = dict(detectors)
+        self._aligner = aligner
+        self._before: Counter[tuple[str, str, str]] = (
+            Counter()
+        )  # node, sensor, reason: counted by former lives of the node
+        self._now: Counter[tuple[str, str, str]] = Counter()
+
+    def take(self, status: NodeStatus) -> None:
+        """Take in a heartbeat. A count that falls means that the node was restarted: both lives count."""
+        for (sensor, reason), count in self._losses(status).items():
+            key = (status.node, sensor, reason)
+            if count < self._now[key]:
+                self._before[key] += self._now[key]
+            self._now[key] = count
+
+    def of(self, sensor: str) -> Counter[str]:
+        """Losses of one sensor's messages, by reason."""
+        out: Counter[str] = Counter()
+        for counts in (self._before, self._now):
+            for (_, of, reason), count in counts.items():
+                if of == sensor:
+                    out[reason] += count
+        return out
+
+    def _losses(self, status: NodeStatus) -> dict[tuple[str, str], int]:
+        losses: dict[tuple[str, str], int] = {}
+        served = [sensor for sensor, node in self._detectors.items() if node == status.node]
+        for key, count in status.losses.items():
+            topic, _, reason = key.partition(" ")
+            prefix, _, sensor = topic.rpartition("/")
+            on_detections = prefix == "detections" and status.node == self._aligner
+            if sensor in self._detectors and (on_detections or (sensor in served and prefix != "detections")):
+                losses[sensor, reason] = losses.get((sensor, reason), 0) + count
+        if len(served) == 1 and status.failed:
+            losses[served[0], DETECTOR_FAILED] = status.failed
+        return losses
+
+
+class Ledger:
+    """The accounts of all sensors.
+
+    Args:
+        books: per sensor its account and the stream that knows its sequence numbers.
+        reports: losses that nodes reported.
+    """
+
+    def __init__(self, books: Iterable[tuple[Account, Sequencer[Any]]], reports: LossReports) -> None:
+        self._books = {account.sensor: (account, stream) for account, stream in books}
+        self._reports = reports
+
+    def row(self, sensor: str) -> LedgerRow:
+        """One sensor's balance.
+
+        Raises:
+            KeyError: the sensor is not in the ledger.
+        """
+        account, stream = self._books[sensor]
+        return account.row(stream.numbers, self._reports.of(sensor))
+
+    def revoke(self, sensor: str, reason: str) -> None:
+        """A message of a frame set turned out not to be usable after all."""
+        account, _ = self._books[sensor]
+        account.fused -= 1
+        account.dropped[reason] += 1
+
+    def state(self) -> LedgerState:
+        """The balance of every sensor."""
+        return LedgerState(rows=tuple(self.row(sensor) for sensor in self._books))
