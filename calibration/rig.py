@@ -19,6 +19,11 @@ RIG_VERSION = 1
 Modality: TypeAlias = Literal["camera", "lidar", "radar", "imu", "gnss", "wheel"]
 
 
+def _check(holds: bool, field: str, expected: str, found: object) -> None:
+    if not holds:
+        raise ValueError(f"{field}: expected {expected}, got {found}")
+
+
 class Extrinsic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Pose of a sensor in the ego frame, ``ego_SE3_sensor``, with where the numbers come from.
 
@@ -36,6 +41,14 @@ class Extrinsic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def __post_init__(self) -> None:
         if len(self.covariance) not in (0, 36):
             raise ValueError(f"covariance: expected 36 numbers or none, got {len(self.covariance)}")
+        if self.covariance:
+            matrix = np.array(self.covariance).reshape(6, 6)
+            if (
+                not np.isfinite(matrix).all()
+                or not np.allclose(matrix, matrix.T)
+                or np.linalg.eigvalsh(matrix)[0] < -1e-9
+            ):
+                raise ValueError("covariance: expected a symmetric matrix without negative eigenvalues")
         SE3.from_quaternion(self.rotation_wxyz, self.translation)  # raises where the numbers are no pose
 
     @property
@@ -66,6 +79,11 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     trigger_period_ns: int = 0
     has_arrival: bool = True  # False: the recording kept no host arrival stamp; the reader derived one
 
+    def __post_init__(self) -> None:
+        _check(self.sigma_ns >= 0, "sigma_ns", ">= 0", self.sigma_ns)
+        triggered = self.discipline == "trigger"
+        _check(not triggered or self.trigger_period_ns > 0, "trigger_period_ns", "> 0", self.trigger_period_ns)
+
 
 class _Mounted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: str
@@ -78,10 +96,8 @@ class _Mounted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return self.extrinsic.ego_SE3_sensor
 
     def __post_init__(self) -> None:
-        if not self.name.replace("_", "").isalnum():
-            raise ValueError(f"name: expected letters, digits and underscores, got {self.name!r}")
-        if not self.rate_hz > 0:
-            raise ValueError(f"rate_hz: expected > 0, got {self.rate_hz}")
+        _check(self.name.replace("_", "").isalnum(), "name", "letters, digits and underscores", repr(self.name))
+        _check(self.rate_hz > 0, "rate_hz", "> 0", self.rate_hz)
 
 
 class CameraSensor(_Mounted, frozen=True, tag_field="modality", tag="camera", kw_only=True):
@@ -94,6 +110,11 @@ class CameraSensor(_Mounted, frozen=True, tag_field="modality", tag="camera", kw
 
     modality = "camera"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self.width > 0 and self.height > 0, "width, height", "> 0", f"{self.width}, {self.height}")
+        _check(self.readout_ns >= 0, "readout_ns", ">= 0", self.readout_ns)
+
 
 class LidarSensor(_Mounted, frozen=True, tag_field="modality", tag="lidar", kw_only=True):
     """LiDAR frame as its maker defines it; sweep_ns is the time one sweep takes."""
@@ -103,6 +124,12 @@ class LidarSensor(_Mounted, frozen=True, tag_field="modality", tag="lidar", kw_o
     max_range_m: float = 200.0
 
     modality = "lidar"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self.sweep_ns > 0, "sweep_ns", "> 0", self.sweep_ns)
+        _check(self.beams >= 0, "beams", ">= 0", self.beams)
+        _check(self.max_range_m > 0, "max_range_m", "> 0", self.max_range_m)
 
 
 class RadarSensor(_Mounted, frozen=True, tag_field="modality", tag="radar", kw_only=True):
@@ -115,6 +142,11 @@ class RadarSensor(_Mounted, frozen=True, tag_field="modality", tag="radar", kw_o
     max_range_m: float = 150.0
 
     modality = "radar"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(self.ambiguity_mps >= 0, "ambiguity_mps", ">= 0", self.ambiguity_mps)
+        _check(self.max_range_m > 0, "max_range_m", "> 0", self.max_range_m)
 
 
 class ImuSensor(_Mounted, frozen=True, tag_field="modality", tag="imu", kw_only=True):

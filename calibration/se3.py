@@ -57,10 +57,10 @@ class SE3:
         quaternion = np.asarray(wxyz, dtype=np.float64)
         norm = np.linalg.norm(quaternion, axis=-1)
         if quaternion.shape[-1:] != (4,) or not (np.abs(norm - 1.0) < 0.01).all():
-            raise ValueError(f"a quaternion is (..., 4), w first, of length 1; got shape {quaternion.shape}")
+            raise ValueError(f"a quaternion is (..., 4), w first, of length 1; got {quaternion.tolist()!s:.60}")
         offset = np.asarray(translation, dtype=np.float64)
         if offset.shape != (*quaternion.shape[:-1], 3) or not np.isfinite(offset).all():
-            raise ValueError(f"expected finite translations (..., 3) for {quaternion.shape[:-1]}, got {offset.shape}")
+            raise ValueError(f"a translation is (..., 3), finite, one per quaternion; got {offset.tolist()!s:.60}")
         return _trusted(_from_quaternion(quaternion / norm[..., None]), offset)
 
     @staticmethod
