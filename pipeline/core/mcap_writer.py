@@ -109,7 +109,6 @@ class McapWriter:
         self._channels: dict[int, Channel] = {}
         self._declarations: dict[int, bytes] = {}
         self._chunks: list[ChunkIndex] = []
-        self._metadata: list[MetadataIndex] = []
         self.counts: dict[int, int] = defaultdict(int)
         self._write([MAGIC, _record(Header(profile, library))])
 
@@ -155,30 +154,28 @@ class McapWriter:
         if to_disk:
             os.fdatasync(self._file)
 
-    def add_metadata(self, name: str, values: dict[str, str]) -> None:
-        record = metadata_record(name, values)
-        self._metadata.append(MetadataIndex(offset=self.size, length=len(record), name=name))
-        self._write([record])
+    def close(self, name: str, values: dict[str, str]) -> None:
+        """Write what is open, a metadata record and the index, and close the file.
 
-    def close(self) -> None:
-        """Write what is open and the summary, and close the file, which is closed even where that fails."""
+        Where a chunk finds no place the others and the index are written all the same, and the error is raised then.
+        """
+        failed: OSError | None = None
         try:
-            self.flush()
-            self._write(
-                [
-                    summary(
-                        self.size,
-                        self._schemas.values(),
-                        self._channels.values(),
-                        self._chunks,
-                        self._metadata,
-                        self.counts,
-                    )
-                ]
-            )
+            for lane in list(self._open):
+                try:
+                    self._close_chunk(lane)
+                except OSError as error:  # noqa: PERF203
+                    failed = error
+            metadata = metadata_record(name, values)
+            index = MetadataIndex(length=len(metadata), offset=self.size, name=name)
+            at = self.size + len(metadata)
+            schemas, channels = self._schemas.values(), self._channels.values()
+            self._write([metadata, summary(at, schemas, channels, self._chunks, [index], self.counts)])
             os.fdatasync(self._file)
         finally:
             self.abandon()
+        if failed:
+            raise failed
 
     def abandon(self) -> None:
         """Close the file as it is, without open chunks and summary."""

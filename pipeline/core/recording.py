@@ -147,13 +147,11 @@ class RecordingWriter:
         self._file.flush(to_disk)
 
     def close(self) -> None:
-        """Write what is open, the index and the summary."""
+        """Write what is open and the index. The file is closed even where that raises."""
         try:
             self._begin()
-            self._file.flush()
         finally:
-            self._file.add_metadata(_STATISTICS, _span_texts(self._spans))
-            self._file.close()
+            self._file.close(_STATISTICS, _span_texts(self._spans))
 
     def __enter__(self) -> RecordingWriter:
         return self
