@@ -97,14 +97,14 @@ class Gaps:
             ValueError: a counter that goes backwards, more streams than there can be.
         """
         node, key = notify.node, (notify.node, notify.topic)
+        if key not in self._next and len(self._next) >= _MAX_STREAMS:
+            raise ValueError(f"more than {_MAX_STREAMS} publishers and topics")
         if self._instances.get(node) != notify.instance:
             if node in self._instances or node not in self._present:
                 self._complete.add(node)
             self._instances[node] = notify.instance
             self._next = {known: n for known, n in self._next.items() if known[0] != node}
         expected = self._next.get(key)
-        if expected is None and len(self._next) >= _MAX_STREAMS:
-            raise ValueError(f"more than {_MAX_STREAMS} publishers and topics")
         reason = "queue_full" if expected is not None else "not_connected"
         if expected is None:
             expected = 0 if node in self._complete else notify.counter
