@@ -86,11 +86,11 @@ class RecordedDrive:
         if unknown:
             raise KeyError(f"{self.path}: no topic {', '.join(unknown)}; it has {', '.join(self.topics)}")
         parts = [
-            part.messages_by_time(wanted & set(part.counts), start_ns, end_ns)
+            part.logged_by_time(wanted & set(part.counts), start_ns, end_ns)
             for part in self._parts
             if wanted & set(part.counts)
         ]
-        return self._reporting(heapq.merge(*parts, key=lambda m: (m.stamp.arrival_ns, m.topic)))
+        return self._reporting(heapq.merge(*parts, key=lambda logged: (logged[0], logged[1].topic)))
 
     @property
     def unreadable(self) -> Mapping[str, int]:
@@ -101,8 +101,8 @@ class RecordedDrive:
         for part in self._parts:
             part.close()
 
-    def _reporting(self, messages: Iterator[Message]) -> Iterator[Message]:
-        yield from messages
+    def _reporting(self, logged: Iterator[tuple[int, Message]]) -> Iterator[Message]:
+        yield from (message for _, message in logged)
         damage = [note for part in self._parts for note in part.damage]
         for note in damage[self._reported :]:
             logger.warning("%s", note.what)

@@ -257,24 +257,30 @@ class RecordingReader:
         """
         return (message for _, message in self.logged(topics, start_ns, end_ns))
 
-    def logged(
-        self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
-    ) -> Iterator[tuple[int, Message]]:
-        """As `messages`, each with its log time."""
-        return self._messages(topics, (start_ns, end_ns), (None, None))
-
     def messages_by_time(
         self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Message]:
         """As `messages`, but with time_ns in [start, end); still in order of log time."""
+        return (message for _, message in self.logged_by_time(topics, start_ns, end_ns))
+
+    def logged(
+        self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[tuple[int, Message]]:
+        """As `messages`, each with its log time."""
+        return self._read(topics, (start_ns, end_ns), (None, None))
+
+    def logged_by_time(
+        self, topics: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[tuple[int, Message]]:
+        """As `messages_by_time`, each with its log time."""
         spans = (
             [] if start_ns is end_ns is None else [s for t, s in self.spans.items() if topics is None or t in topics]
         )
         first = None if start_ns is None else start_ns + min((s.least_lag_ns for s in spans), default=0)
         last = None if end_ns is None else end_ns + max((s.most_lag_ns for s in spans), default=0)
-        return (message for _, message in self._messages(topics, (first, last), (start_ns, end_ns)))
+        return self._read(topics, (first, last), (start_ns, end_ns))
 
-    def _messages(self, topics: Collection[str] | None, logged: Window, timed: Window) -> Iterator[tuple[int, Message]]:
+    def _read(self, topics: Collection[str] | None, logged: Window, timed: Window) -> Iterator[tuple[int, Message]]:
         """Messages with log time and time_ns in these windows; what lies outside is not decoded."""
         unknown = sorted(set(topics or ()) - set(self.counts))
         if unknown:
