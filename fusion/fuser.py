@@ -21,3 +21,7 @@ class Fuser(Protocol):
     def restore(self, snapshot: bytes) -> None:
         """Raises ValueError where the bytes are not a snapshot of this class and version."""
         ...
+
+    def close(self) -> None:
+        """Release what is held outside this process; no step follows."""
+        ...

@@ -70,9 +70,9 @@ class Tracker:
     def step(self, frames: FrameSet, time_ns: int) -> Scene:
         settings = self.settings
         sensors = tuple(slot.sensor for slot in frames.slots)
-        dt = self._advance(time_ns)
-
         z = measurements(frames, time_ns, settings.modalities)
+
+        dt = self._advance(time_ns)
         z = self._noise.believed(without_duplicates(z, settings.association.duplicate_m), sensors)
 
         tracks = self._tracks
@@ -100,6 +100,9 @@ class Tracker:
         state = snapshots.unpack(snapshot)
         self._tracks, self._noise.factors, self._visibility.looks = state.tracks, state.factors, state.looks
         self._next_id, self._time_ns = state.next_id, state.time_ns
+
+    def close(self) -> None:
+        """Nothing is held outside this object."""
 
     def _advance(self, time_ns: int) -> float:
         """Seconds since the last frame set; 0.1 for the first, or after a jump, which also ends all tracks."""

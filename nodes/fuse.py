@@ -55,4 +55,5 @@ class Fuse:
         return []
 
     def finish(self) -> Iterable[Message]:
+        self._fuser.close()
         return []
