@@ -47,6 +47,7 @@ class Stream:
         load: frame number -> payload; raises BadInput where the frame cannot be read.
         source: the file or folder that the stamps came from, for messages.
         sigma_ns: 1-sigma uncertainty of the times.
+        sensor_ns: (K,) int64 the device's own stamps, where times_ns are corrected ones.
     """
 
     topic: str
@@ -54,6 +55,7 @@ class Stream:
     load: Callable[[int], Payload]
     source: object
     sigma_ns: int = 0
+    sensor_ns: npt.NDArray[np.int64] | None = None
 
 
 class IndexedDrive:
@@ -73,7 +75,7 @@ class IndexedDrive:
             raise BadInput(name, "streams", "at least one", "none")
         self._usable = {topic: self._check_stamps(stream) for topic, stream in self._streams.items()}
         times = np.concatenate([s.times_ns[self._usable[s.topic]] for s in self._streams.values()])
-        self._start_ns, self._end_ns = int(times.min()), int(times.max())
+        self._start_ns, self._end_ns = int(times.min()), int(times.max()) + 1
 
     @property
     def name(self) -> str:
@@ -130,7 +132,11 @@ class IndexedDrive:
                 continue
             time_ns = int(stream.times_ns[i])
             stamp = Stamp(
-                sensor_ns=time_ns, arrival_ns=arrival_ns, time_ns=time_ns, sigma_ns=stream.sigma_ns, sequence=i
+                sensor_ns=time_ns if stream.sensor_ns is None else int(stream.sensor_ns[i]),
+                arrival_ns=arrival_ns,
+                time_ns=time_ns,
+                sigma_ns=stream.sigma_ns,
+                sequence=i,
             )
             yield Message(topic, stamp, payload)
 
@@ -186,23 +192,25 @@ def usable_stamps(times_ns: npt.NDArray[np.int64], source: object) -> npt.NDArra
 
 
 def longest_increasing(times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """(K,) bool: the longest strictly increasing subsequence of times.
+    """(K,) bool: the longest strictly increasing subsequence of times, of several the one with the smaller steps.
 
     One stamp that jumps ahead costs itself only, not all that follow it. Fredman (1975), patience sorting.
     """
+    times = times_ns.tolist()
     tails: list[int] = []  # smallest last time of an increasing run of each length
-    tail_index: list[int] = []
-    before = np.full(len(times_ns), -1)
-    for i, time_ns in enumerate(times_ns.tolist()):
+    by_length: list[list[int]] = []  # frames at which a run of that length can end
+    for i, time_ns in enumerate(times):
         place = bisect_left(tails, time_ns)
-        before[i] = tail_index[place - 1] if place else -1
         tails[place : place + 1] = [time_ns]
-        tail_index[place : place + 1] = [i]
-    keep = np.zeros(len(times_ns), dtype=bool)
-    at = tail_index[-1] if tail_index else -1
-    while at >= 0:
+        if place == len(by_length):
+            by_length.append([])
+        by_length[place].append(i)
+    keep = np.zeros(len(times), dtype=bool)
+    at, time_ns = len(times), tails[-1] + 1 if tails else 0
+    for candidates in reversed(by_length):
+        at = max((i for i in candidates if i < at and times[i] < time_ns), key=times.__getitem__)
+        time_ns = times[at]
         keep[at] = True
-        at = int(before[at])
     return keep
 
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from nodes.sources.astyx import AstyxDrive
 from nodes.sources.drive import Drive
+from nodes.sources.kitti_raw import KittiRawDrive
 from nodes.sources.pandaset import PandaSetDrive
+from nodes.sources.recording import RecordedDrive
 from pipeline.core.errors import BadInput
 
 
@@ -23,15 +25,28 @@ class Layout(NamedTuple):
 
 LAYOUTS = (
     Layout(
+        "recording of ours",
+        "a file .mcap, or a folder of such",
+        lambda path: path.suffix == ".mcap" or any(path.glob("*.mcap")),
+        RecordedDrive,
+    ),
+    Layout(
         "PandaSet (.npz)",
         "lidar/poses.json and lidar/*.npz",
         lambda path: (path / "lidar/poses.json").is_file() and any((path / "lidar").glob("*.npz")),
         PandaSetDrive,
     ),
     Layout(
+        "KITTI raw",
+        "velodyne_points/ with calib_*.txt one folder up, or one <date>/<date>_drive_<n>_sync/ below",
+        lambda path: bool(_kitti_drives(path)),
+        lambda path: KittiRawDrive(_only(_kitti_drives(path), path)),
+    ),
+    Layout(
         "Astyx", "frames.csv and radar/", lambda p: (p / "frames.csv").is_file() and (p / "radar").is_dir(), AstyxDrive
     ),
 )
+"""In the order in which they are tried."""
 
 
 def open_drive(path: Path) -> Drive:
@@ -46,6 +61,19 @@ def open_drive(path: Path) -> Drive:
         if layout.recognise(path):
             return layout.open(path)
     raise BadInput(path, "layout", f"one of: {'; '.join(f'{x.name}: {x.sign}' for x in LAYOUTS)}", _listing(path))
+
+
+def _kitti_drives(path: Path) -> list[Path]:
+    """The folder itself, or the drives in the date folders below it."""
+    if (path.parent / "calib_velo_to_cam.txt").is_file() and (path / "velodyne_points").is_dir():
+        return [path]
+    return [drive for drive in sorted([*path.glob("*_sync"), *path.glob("*/*_sync")]) if drive.is_dir()]
+
+
+def _only(drives: list[Path], path: Path) -> Path:
+    if len(drives) > 1:
+        raise BadInput(path, "drive", "one drive; give the path of one", ", ".join(drive.name for drive in drives))
+    return drives[0]
 
 
 def _listing(path: Path) -> str:
