@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from hypothesis import given
@@ -19,7 +19,7 @@ def test_keeps_as_many_as_brute_force(times: list[int]) -> None:
     longest = max(
         size
         for size in range(len(times) + 1)
-        if any(all(a < b for a, b in zip(part, part[1:], strict=False)) for part in combinations(times, size))
+        if any(all(a < b for a, b in pairwise(part)) for part in combinations(times, size))
     )
     assert len(kept) == longest
 
