@@ -48,18 +48,21 @@ class RecordingReader:
         strict: raise at the first damage instead.
 
     Raises:
-        BadInput: not readable, not an MCAP file, or without run/info; where strict: damaged or unfinished.
+        BadInput: not readable or not an MCAP file; where strict: damaged or unfinished.
     """
 
     def __init__(self, path: Path, strict: bool = False) -> None:
         self.path = path
         self._file = McapReader(path, strict)
         self._spans = self._read_spans()
-        info = next(self.messages([INFO_TOPIC]), None) if INFO_TOPIC in self.topics else None
-        if info is None:
-            self.close()
-            raise BadInput(path, INFO_TOPIC, "the first message of a recording", "none")
-        self.info_message = info
+        self._info = next(self.messages([INFO_TOPIC]), None) if INFO_TOPIC in self.counts else None
+
+    @property
+    def info_message(self) -> Message:
+        """Raises BadInput where run/info is lost."""
+        if self._info is None:
+            raise BadInput(self.path, INFO_TOPIC, "the first message of a recording", "none")
+        return self._info
 
     @property
     def info(self) -> RunInfo:
