@@ -254,8 +254,8 @@ def _limit(model: _Intrinsics) -> float:
 @lru_cache(maxsize=64)
 def _table(model: _Intrinsics) -> tuple[FloatArray, FloatArray]:
     """Distorted radius against angle, both increasing."""
-    end = model.max_angle if isinstance(model, KannalaBrandt) else min(model.max_angle, _STEEPEST)
-    angle = np.linspace(0.0, end, 1024)
+    end = model.max_angle * (1 - 1e-6)  # at a pole the radius itself is infinite
+    angle = np.linspace(0.0, end if isinstance(model, KannalaBrandt) else min(end, _STEEPEST), 1024)
     return model._distorted_radius(angle), angle
 
 
@@ -270,6 +270,6 @@ def _squared_tan(angle: float) -> float:
 
 def _smallest_positive_root(coefficients: FloatArray) -> float:
     """Of a polynomial that is positive at 0; infinity where it has no positive root."""
-    roots = polynomial.polyroots(polynomial.polytrim(coefficients))
+    roots = polynomial.polyroots(polynomial.polytrim(coefficients, tol=1e-15))
     real = roots.real[np.abs(roots.imag) <= 1e-9 * np.abs(roots)]
     return float(real[real > 0].min(initial=np.inf))

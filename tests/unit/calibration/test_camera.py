@@ -95,6 +95,7 @@ def test_a_pole_of_the_rational_model_is_its_end() -> None:
     model = Rational(fx=500.0, fy=500.0, cx=320.0, cy=180.0, k4=-0.5)  # 1 / (1 - 0.5 r^2)
     assert model.max_angle == pytest.approx(np.arctan(np.sqrt(2.0)))
     assert model.project([[1.5, 0.0, 1.0]])[1].tolist() == [False]
+    np.testing.assert_allclose(model.unproject(model.project([[1.0, 0.0, 1.0]])[0]), np.array([[1, 0, 1]]) / np.sqrt(2))
 
 
 def test_models_without_limit() -> None:
