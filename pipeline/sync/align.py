@@ -85,6 +85,8 @@ class Aligner:
         self._timeline = 0
         self._empty = 0  # instants without any message, in a row
         self._crowded: Lane | None = None
+        self._stirred = True  # something came that may decide something
+        self._hurry_ns = 0  # before this the wall clock decides nothing
 
     # --- what comes in
 
@@ -98,14 +100,14 @@ class Aligner:
         if now_ns is not None:
             lane.lag.add(now_ns - stamp.arrival_ns)
         lane.push(Item(stamp, value))
-        if len(lane.stream.ready) > self._settings.max_held:
-            self._crowded = lane
+        self._heard(lane)
 
     def stream_status(self, sensor: str, epoch: int, status: StreamStatus) -> None:
         """Hand in a source's own count of one of its epochs."""
         lane = self._lanes[sensor]
         lane.stream.status(epoch, status)
-        lane.fresh = True
+        self._heard(lane)
+        self._stirred = self._stirred or self._instant_ns is None
 
     def node_status(self, status: NodeStatus) -> None:
         """Hand in a node's heartbeat: its losses explain messages that never come."""
@@ -120,23 +122,24 @@ class Aligner:
         known that it will not come.
         """
         out: list[Aligned] = []
-        while True:
-            if self._instant_ns is None:
-                instant_ns = self._next_instant(now_ns)
-                if instant_ns is None:
-                    return out
-                self._open(instant_ns)
-            if self._waiting and not self._decide(now_ns):
-                return out
+        if not self._stirred and (now_ns is None or now_ns <= self._hurry_ns):
+            return out  # nothing can have changed
+        self._stirred = False
+        while self._instant_ns is not None or self._open(self._next_instant(now_ns)):
+            if self._waiting and not self._hurry(now_ns):
+                break
             aligned = self._close()
             if aligned is not None:
                 out.append(aligned)
+        self._hurry_ns = min((lane.deadline_ns + lane.lag.ns for lane in self._waiting), default=0)
+        return out
 
     def finish(self) -> list[Aligned]:
         """Nothing more will come: all that is left, and every message's end is booked."""
         for lane in self._lanes.values():
             lane.stream.close()
-            lane.fresh = True
+            self._heard(lane)
+        self._stirred = True
         out = self.advance()
         for lane in self._lanes.values():
             lane.drop_rest("end_of_run")
@@ -144,7 +147,23 @@ class Aligner:
 
     # --- inside
 
-    def _open(self, instant_ns: int) -> None:
+    def _heard(self, lane: Lane) -> None:
+        """Something new is known of a sensor: see whether that decides anything."""
+        if self._instant_ns is None:
+            if lane is self._reference or self._at_start or self._follow is not None:
+                self._stirred = True
+        elif not lane.final and lane.scan():
+            self._waiting.remove(lane)
+            if not self._waiting:
+                self._stirred = True
+        if len(lane.stream.ready) > self._settings.max_held:
+            self._crowded = lane
+            self._stirred = True
+
+    def _open(self, instant_ns: int | None) -> bool:
+        """Open the set of the next instant, if that is known."""
+        if instant_ns is None:
+            return False
         self._instant_ns = instant_ns
         if self._follow is None:
             period_ns = self._period_ns
@@ -155,12 +174,12 @@ class Aligner:
             for lane in self._lanes.values():
                 lane.open_recorded(instant_ns, recorded.get(lane.sensor, "not_recorded"))
         self._waiting = [lane for lane in self._lanes.values() if not lane.final]
+        return True
 
-    def _decide(self, now_ns: int | None) -> bool:
+    def _hurry(self, now_ns: int | None) -> bool:
+        """Decide without what is overdue; True when nothing is waited for any more."""
         for lane in self._waiting:
-            if lane.fresh:
-                lane.scan()
-            if not lane.final and self._overdue(lane, lane.deadline_ns, now_ns):
+            if self._overdue(lane, lane.deadline_ns, now_ns):
                 lane.force()
         self._waiting = [lane for lane in self._waiting if not lane.final]
         return not self._waiting
@@ -176,6 +195,10 @@ class Aligner:
             return None
         self._index += 1
         return Aligned(self._index - 1, self._last_ns, self._timeline, slots)
+
+    @property
+    def _at_start(self) -> bool:
+        return self._last_ns is None or self._empty >= self._settings.max_empty
 
     @property
     def _period_ns(self) -> int:
@@ -195,7 +218,7 @@ class Aligner:
             if self._last_ns is not None and self._follow[0].time_ns < self._last_ns:
                 self._timeline += 1
             return self._follow[0].time_ns
-        if self._last_ns is None or self._empty >= self._settings.max_empty:
+        if self._at_start or self._last_ns is None:
             return self._first_instant(now_ns)
         if all(lane.over for lane in self._lanes.values()):
             if any(lane.stream.ready for lane in self._lanes.values()):

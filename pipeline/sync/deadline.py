@@ -23,26 +23,21 @@ class RunningQuantile:
         self._size = size
         self._recent: deque[int] = deque()
         self._sorted: list[int] = []
+        self._rank = 0
 
     def __len__(self) -> int:
-        return len(self._recent)
+        return len(self._sorted)
 
-    def add(self, value: int) -> None:
-        if len(self._recent) == self._size:
-            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+    def add(self, value: int) -> int:
+        """Add a value; returns the quantile."""
+        ordered = self._sorted
+        if len(ordered) == self._size:
+            del ordered[bisect_left(ordered, self._recent.popleft())]
+        else:
+            self._rank = max(0, math.ceil(self._quantile * (len(ordered) + 1)) - 1)
         self._recent.append(value)
-        insort(self._sorted, value)
-
-    @property
-    def value(self) -> int:
-        """The quantile.
-
-        Raises:
-            ValueError: nothing was added yet.
-        """
-        if not self._sorted:
-            raise ValueError("no quantile of no values")
-        return self._sorted[max(0, math.ceil(self._quantile * len(self._sorted)) - 1)]
+        insort(ordered, value)
+        return ordered[self._rank]
 
 
 class WaitSettings(Settings, frozen=True):
@@ -69,18 +64,16 @@ class WaitSettings(Settings, frozen=True):
 
 
 class Wait:
-    """The wait for one stream, from the delays of its own messages."""
+    """The wait for one stream, `ns`, from the delays of its own messages."""
 
     def __init__(self, settings: WaitSettings) -> None:
+        self.ns = settings.initial_ns
         self._settings = settings
         self._delays = RunningQuantile(settings.quantile, settings.window)
 
     def add(self, delay_ns: int) -> None:
-        self._delays.add(delay_ns)
-
-    @property
-    def ns(self) -> int:
+        """Take a measured delay in."""
         s = self._settings
-        if len(self._delays) < s.enough:
-            return s.initial_ns
-        return min(max(self._delays.value + s.margin_ns, s.min_ns), s.max_ns)
+        quantile_ns = self._delays.add(delay_ns)
+        if len(self._delays) >= s.enough:
+            self.ns = min(max(quantile_ns + s.margin_ns, s.min_ns), s.max_ns)

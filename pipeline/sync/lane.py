@@ -6,7 +6,6 @@ only. The one exception, `Lane.force`, is for a live run that must go on, and le
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ _LOCK_WITHIN = 1 / 8  # relative: a sensor whose period is this near to the refe
 _SLIP_AT = 0.6  # of a period: beyond it the phase is counted from the neighbouring message
 _PHASE_GAIN = 0.1
 _PERIODS = 31
+_FADE = 32
 
 
 class Item(NamedTuple):
@@ -30,7 +30,12 @@ class Item(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A sensor's place in a frame set: the item, or why there is none."""
+    """A sensor's place in a frame set: the item, or why there is none.
+
+    missing: ``late`` = nothing had arrived by the deadline; ``no_message`` = the stream went on without one for this
+    instant; ``not_due`` = a slow sensor whose turn it is not; ``silent`` = nothing arrived for long, so nothing was waited
+    for; ``late_processing`` = what had arrived was not handed in before the wall clock ended the wait.
+    """
 
     sensor: str
     item: Item | None
@@ -78,13 +83,12 @@ class Lane:
         self.period_ns = period_ns
         self.deadline_ns = 0
         self.final = True
-        self.fresh = False  # something came since the last scan
         self.lag = Wait(settings.processing)
         self._settings = settings
         self._journal = journal
         self._wait = Wait(settings.wait)
         self._periods = RunningQuantile(0.5, _PERIODS)
-        self._offsets: deque[int] = deque(maxlen=_PERIODS)
+        self._lead_ns = 0  # how far after its instant a message may be: largest offset lately, fading
         self._phase: int | None = None
         self._last: Stamp | None = None  # last scanned
         self._used_ns: int | None = None
@@ -104,7 +108,6 @@ class Lane:
 
     def push(self, item: Item) -> None:
         """Hand in one message."""
-        self.fresh = True
         arrival = self.stream.push(item)
         if arrival is Arrival.NEW:
             self.account.take()
@@ -141,7 +144,7 @@ class Lane:
             self._alive_ns = instant_ns
         if instant_ns - self._alive_ns > self._settings.silent_after_ns:
             return instant_ns
-        return instant_ns + self._wait.ns + max(0, max(self._offsets, default=0))
+        return instant_ns + self._wait.ns + (self._lead_ns if self._lead_ns > 0 else 0)
 
     @property
     def over(self) -> bool:
@@ -169,9 +172,11 @@ class Lane:
         half = self.period_ns // 2
         phase = self._phase or 0
         spacing = half if self.period_ns * 2 <= reference_period_ns * 3 else self.period_ns * 4 // 5
-        lower = max(instant_ns + phase - half, instant_ns - self._settings.max_offset_ns)
-        if self._used_ns is not None:
-            lower = max(lower, self._used_ns + spacing)
+        lower = instant_ns + phase - half
+        if lower < instant_ns - self._settings.max_offset_ns:
+            lower = instant_ns - self._settings.max_offset_ns
+        if self._used_ns is not None and lower < self._used_ns + spacing:
+            lower = self._used_ns + spacing
         self._instant_ns, self._lower_ns = instant_ns, lower
         self._locked = abs(self.period_ns - reference_period_ns) <= _LOCK_WITHIN * reference_period_ns
         self._upper_ns = instant_ns + phase + reference_period_ns // 2
@@ -187,7 +192,6 @@ class Lane:
 
     def scan(self) -> bool:
         """Look at what is there; True once the slot can change no more."""
-        self.fresh = False
         if self._wanted is not None:
             return self._scan_recorded(self._wanted)
         ready = self.stream.ready
@@ -198,14 +202,14 @@ class Lane:
                 if self._timeline < self._wanted_timeline:
                     self._turn()
                     continue
-                self._missing, self.final = "no_message", True
+                self._missing, self.final = "late", True
                 break
             refusal = "old_epoch" if self._timeline < self._wanted_timeline else self._refusal(stamp)
             if refusal:
                 ready.popleft()
                 self._drop(item, refusal)
             elif stamp.arrival_ns > self.deadline_ns or stamp.time_ns >= self._upper_ns:
-                self._missing = "late" if stamp.time_ns < self._upper_ns else "no_message"
+                self._missing = "late" if stamp.arrival_ns > self.deadline_ns else "no_message"
                 self.final = True
             else:
                 ready.popleft()
@@ -218,8 +222,7 @@ class Lane:
         if not self.final:
             known_ns = self.stream.known_ns
             if known_ns >= self.deadline_ns and (self._timeline == self._wanted_timeline or known_ns == FOREVER_NS):
-                self._missing = "ended" if known_ns == FOREVER_NS else "no_message"
-                self.final = True
+                self._missing, self.final = "late", True
         return self.final
 
     def open_recorded(self, instant_ns: int, decision: tuple[int, int] | str) -> None:
@@ -267,7 +270,7 @@ class Lane:
         self._was_filled, self._was_forced = item is not None, self._forced
         self._was_deadline_ns, self._was_upper_ns = self.deadline_ns, self._upper_ns
         if item is None:
-            return Slot(self.sensor, None, "silent" if self._silent and self._missing != "ended" else self._missing)
+            return Slot(self.sensor, None, "silent" if self._silent else self._missing)
         self._use(item.stamp)
         self.account.fuse()
         if self._journal:
@@ -307,11 +310,11 @@ class Lane:
                 self._drop(item, "old_epoch")
             self._before.clear()
             self._phase = self._used_ns = None
-            self._offsets.clear()
+            self._lead_ns = 0
         elif last is not None and stamp.time_ns > last.time_ns:
-            self._periods.add((stamp.time_ns - last.time_ns) // (stamp.sequence - last.sequence))
+            period_ns = self._periods.add((stamp.time_ns - last.time_ns) // (stamp.sequence - last.sequence))
             if len(self._periods) >= _PERIODS // 2:
-                self.period_ns = max(1, self._periods.value)
+                self.period_ns = period_ns or 1
         self._last = stamp
         self._alive_ns = stamp.arrival_ns
         self._wait.add(stamp.arrival_ns - stamp.time_ns)
@@ -320,7 +323,7 @@ class Lane:
         """Follow the phase of what is used."""
         self._used_ns = stamp.time_ns
         offset = stamp.time_ns - self._instant_ns
-        self._offsets.append(offset)
+        self._lead_ns = offset if offset > self._lead_ns else self._lead_ns + (offset - self._lead_ns) // _FADE
         if not self._locked:
             self._phase = None
             return

@@ -137,21 +137,19 @@ def deskew(cloud: PointCloud, stamp: Stamp, ego_SE3_lidar: SE3, poses: Trajector
 
     Returns:
         (N, 3) float32, metres, ego frame at ``stamp.time_ns``, in the order of the cloud. A point with a coordinate
-        that is not finite comes out with all three NaN.
+        that is not finite comes out with none that is.
 
     Raises:
         ValueError: the poses do not cover the time of every point and the stamp, or there are none.
     """
-    xyz = cloud.xyz
     with np.errstate(invalid="ignore"):  # infinity - infinity
-        in_ego = ego_SE3_lidar @ xyz
-        if not cloud.motion_compensated:
-            if poses is None:
-                raise ValueError("a cloud that is not motion compensated needs poses")
-            times = stamp.time_ns + cloud.points["t_ns"].astype(np.int64)
-            in_ego = poses.relative_to(stamp.time_ns).apply(times, in_ego)
-    in_ego[~np.isfinite(in_ego).all(axis=1)] = np.nan
-    return np.asarray(in_ego, dtype=np.float32)
+        in_ego = ego_SE3_lidar @ cloud.xyz
+        if cloud.motion_compensated:
+            return in_ego
+        if poses is None:
+            raise ValueError("a cloud that is not motion compensated needs poses")
+        times = stamp.time_ns + cloud.points["t_ns"].astype(np.int64)
+        return poses.relative_to(stamp.time_ns).apply(times, in_ego)
 
 
 def row_times(time_ns: int, readout_ns: int, rows: npt.ArrayLike, height: int) -> npt.NDArray[np.int64]:
