@@ -24,6 +24,9 @@ _SEEN_SHARE_OF_RANGE = (
 )
 
 
+KINDS = ("between", "after", "before", "never")
+
+
 @dataclass(frozen=True, eq=False)
 class Moment:
     """A labelled object in one scored frame. track_id: the confirmed track on it, -1 none. nearest: what the scene had
@@ -41,10 +44,11 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """One labelled object over the run, only while it is in the region."""
+    """One labelled object over the run, only while it is in the region. name: its class, numbered by appearance."""
 
     object_id: int
     class_name: str
+    name: str
     moments: tuple[Moment, ...]
 
     @property
@@ -69,8 +73,9 @@ class SensorView:
 class Gap:
     """A stretch of frames in which an object had no track.
 
-    kind: before its first track, between two, or after the last. dropped: by sensor and reason, messages that the
-    ledger gave up from the account before the gap to the one after it.
+    kind: before its first track, between two, after the last, or never tracked at all. dropped: by sensor and reason,
+    messages that the ledger gave up from the account before the gap to the one after it. cause: one of a few; verdict:
+    the sentence.
     """
 
     number: int
@@ -80,6 +85,7 @@ class Gap:
     duration_ns: int
     sensors: tuple[SensorView, ...]
     dropped: dict[str, dict[str, int]]
+    cause: str
     verdict: str
 
     @property
@@ -139,7 +145,13 @@ def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[Histor
                     ),
                 )
             )
-    return [History(i, names[i], tuple(moments)) for i, moments in found.items()]
+    count: Counter[str] = Counter()
+    result = []
+    for object_id, moments in found.items():
+        kind = names[object_id]
+        count[kind] += 1
+        result.append(History(object_id, kind, f"{kind.replace('_', ' ')} {count[kind]}", tuple(moments)))
+    return result
 
 
 def find_gaps(run: RunLog, truth: TruthTrack, all_histories: Sequence[History], config: EvalConfig) -> list[Gap]:
@@ -152,9 +164,9 @@ def find_gaps(run: RunLog, truth: TruthTrack, all_histories: Sequence[History], 
             views = tuple(_view(run, sensor, moments, history, frames, truth, config) for sensor in run.sensors)
             duration_ns = moments[-1].time_ns - moments[0].time_ns + period_ns
             dropped = _dropped_during(run, moments[0].time_ns, moments[-1].time_ns)
-            verdict = _verdict(kind, moments, views, config)
-            gaps.append(Gap(0, history, kind, moments, duration_ns, views, dropped, verdict))
-    order = {"between": 0, "after": 1, "before": 2}
+            cause, verdict = _verdict(kind, moments, views, config)
+            gaps.append(Gap(0, history, kind, moments, duration_ns, views, dropped, cause, verdict))
+    order = {kind: number for number, kind in enumerate(KINDS)}
     gaps.sort(key=lambda g: (order[g.kind], -g.duration_ns, g.range_m, g.history.object_id))
     return [replace(gap, number=n) for n, gap in enumerate(gaps, start=1)]
 
@@ -166,9 +178,12 @@ def _stretches(history: History, min_points: int) -> Iterator[tuple[str, tuple[M
         rows = list(group)
         if is_tracked or not any(m.lidar_points < 0 or m.lidar_points >= max(1, min_points) for _, m in rows):
             continue
-        kind = (
-            "before" if not tracked or rows[-1][0] < tracked[0] else "after" if rows[0][0] > tracked[-1] else "between"
-        )
+        if not tracked:
+            kind = "never"
+        elif rows[-1][0] < tracked[0]:
+            kind = "before"
+        else:
+            kind = "after" if rows[0][0] > tracked[-1] else "between"
         yield kind, tuple(m for _, m in rows)
 
 
@@ -228,25 +243,27 @@ def _dropped_during(run: RunLog, start_ns: int, end_ns: int) -> dict[str, dict[s
     return result
 
 
-def _verdict(kind: str, moments: Sequence[Moment], views: Sequence[SensorView], config: EvalConfig) -> str:
-    """One sentence, the first that fits: missing input, then missing detections, then what the tracker made of them."""
+def _verdict(kind: str, moments: Sequence[Moment], views: Sequence[SensorView], config: EvalConfig) -> tuple[str, str]:
+    """Cause and sentence, the first that fits: no input, then no detection, then what the tracker made of it."""
     if all(m.scene_index < 0 for m in moments):
-        return "No scene was published."
+        return "no scene", "No scene was published."
     gone = {v.sensor: v.missing for v in views if sum(v.missing.values()) * 2 >= len(moments)}
     seen_by = {v.sensor: v.saw for v in views if v.saw}
     points = [m.lidar_points for m in moments if m.lidar_points >= 0]
     if not seen_by:
         lost = "; ".join(f"{s} missing ({', '.join(reasons)})" for s, reasons in gone.items())
         hidden = f"; {min(points)}–{max(points)} LiDAR returns on it" if points else ""
-        return f"No sensor detected it{hidden}{'; ' + lost if lost else ''}."
+        cause = "sensor missing" if gone else "not detected"
+        return cause, f"No sensor detected it{hidden}{'; ' + lost if lost else ''}."
     seen = ", ".join(f"{sensor} in {count} of {len(moments)}" for sensor, count in seen_by.items())
     nearest = min((m.nearest for m in moments if m.nearest), key=lambda n: n[1], default=None)
     if nearest is None:
-        return f"Detected ({seen}), but the scene held no track at all."
+        return "no track formed", f"Detected ({seen}), but the scene held no track at all."
     track, distance, existence, coasted, _ = nearest
     if distance >= config.match_threshold_m:
-        return f"Detected ({seen}), but no track was formed near it: the nearest, {track}, was {distance:.1f} m away."
+        return "no track formed", f"Detected ({seen}), but the nearest track, {track}, was {distance:.1f} m away."
     if existence < config.confirmed_existence:
         state = f"coasting for {coasted} frames" if coasted else "not yet confirmed" if kind == "before" else "doubted"
-        return f"Detected ({seen}); track {track} was {distance:.1f} m away but {state}, existence {existence:.2f}."
-    return f"Detected ({seen}); track {track} was {distance:.1f} m away but belongs to another object."
+        said = f"track {track} was {distance:.1f} m away but {state}, existence {existence:.2f}"
+        return "track not confirmed", f"Detected ({seen}); {said}."
+    return "track on another object", f"Detected ({seen}); track {track}, {distance:.1f} m away, is on another object."
