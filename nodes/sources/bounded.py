@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from pipeline.core.errors import BadInput
-from pipeline.core.settings import convert
 
 T = TypeVar("T")
 
@@ -51,10 +50,12 @@ def read_json(path: Path, kind: type[T], limit: int = MAX_FILE_BYTES) -> T:
         BadInput: not readable, too large, no JSON, or a field that is missing or of the wrong type.
     """
     try:
-        document = msgspec.json.decode(read_bytes(path, limit))
+        return msgspec.json.decode(read_bytes(path, limit), type=kind)
+    except msgspec.ValidationError as error:
+        problem, _, field = str(error).partition(" - at ")
+        raise BadInput(path, field.strip("`") or "$", f"a valid {kind}", problem) from error
     except msgspec.DecodeError as error:
         raise BadInput(path, "file", "JSON", error) from error
-    return convert(document, kind, source=path)
 
 
 def read_npz(path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]], limit: int = MAX_FILE_BYTES):  # type: ignore[no-untyped-def]

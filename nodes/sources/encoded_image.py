@@ -37,7 +37,7 @@ def image_form(data: bytes, source: object) -> tuple[Literal["jpeg", "png"], int
     raise BadInput(source, "image", "JPEG or PNG", f"bytes {data[:8].hex(' ') or 'none'}")
 
 
-def camera_image(data: bytes, width: int, height: int, source: object) -> CameraImage:
+def camera_image(data: bytes, source: object, *, width: int, height: int) -> CameraImage:
     """The encoded bytes as a message.
 
     Raises:
@@ -51,7 +51,7 @@ def camera_image(data: bytes, width: int, height: int, source: object) -> Camera
 
 def load_image(path: Path, width: int, height: int) -> CameraImage:
     """`camera_image` of a file; raises BadInput also where it is missing or larger than 64 MiB."""
-    return camera_image(read_bytes(path, MAX_IMAGE_BYTES), width, height, path)
+    return camera_image(read_bytes(path, MAX_IMAGE_BYTES), path, width=width, height=height)
 
 
 def first_image_size(paths: list[Path], source: object) -> tuple[int, int]:

@@ -218,3 +218,8 @@ def ns_from_seconds(seconds: Iterable[float]) -> npt.NDArray[np.int64]:
     """UNIX seconds as float64 -> int64 ns, rounded to the microsecond that float64 resolves; what int64 ns cannot hold
     (after the year 2262) is cut off there."""
     return np.array([round(min(max(s, -9e9), 9e9) * 1e6) * 1000 for s in seconds], dtype=np.int64)
+
+
+def ns_from_us(microseconds: Iterable[int]) -> npt.NDArray[np.int64]:
+    """Whole UNIX microseconds -> int64 ns, cut off like `ns_from_seconds`."""
+    return np.array([min(max(us, -9 * 10**15), 9 * 10**15) * 1000 for us in microseconds], dtype=np.int64)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from nodes.sources.astyx import AstyxDrive
 from nodes.sources.drive import Drive
 from nodes.sources.kitti_raw import KittiRawDrive
+from nodes.sources.nuscenes import NuScenesDrive
+from nodes.sources.nuscenes_tables import tables_folder
 from nodes.sources.pandaset import PandaSetDrive
 from nodes.sources.recording import RecordedDrive
 from pipeline.core.errors import BadInput
@@ -43,6 +45,12 @@ LAYOUTS = (
         lambda path: KittiRawDrive(_only(_kitti_drives(path), path)),
     ),
     Layout(
+        "nuScenes",
+        "v1.0-*/scene.json; for one of several scenes <folder>/<scene>",
+        lambda path: tables_folder(path) is not None or (tables_folder(path.parent) is not None and not path.exists()),
+        lambda path: NuScenesDrive(path) if path.exists() else NuScenesDrive(path.parent, path.name),
+    ),
+    Layout(
         "Astyx", "frames.csv and radar/", lambda p: (p / "frames.csv").is_file() and (p / "radar").is_dir(), AstyxDrive
     ),
 )
@@ -55,11 +63,11 @@ def open_drive(path: Path) -> Drive:
     Raises:
         BadInput: nothing there, no known layout (the message lists what was looked for), or a fault in the data.
     """
-    if not path.exists():
-        raise BadInput(path, "drive", "a folder or file", "nothing there")
     for layout in LAYOUTS:
         if layout.recognise(path):
             return layout.open(path)
+    if not path.exists():
+        raise BadInput(path, "drive", "a folder or file", "nothing there")
     raise BadInput(path, "layout", f"one of: {'; '.join(f'{x.name}: {x.sign}' for x in LAYOUTS)}", _listing(path))
 
 
