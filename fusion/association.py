@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial import KDTree
 
-from fusion.kalman import FloatArray, innovate, predict
-from fusion.measurements import IntArray, Measurements, seconds
+from fusion.kalman import innovate, predict
+from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, seconds
 from fusion.tracks import Tracks
 from pipeline.core.messages import C
 from pipeline.core.settings import Settings
@@ -48,97 +48,122 @@ class Pairs(NamedTuple):
     detection: IntArray
     gain: FloatArray
 
+    def take(self, rows: IntArray | BoolArray) -> Pairs:
+        return Pairs(self.track[rows], self.detection[rows], self.gain[rows])
+
 
 def candidates(
     tracks: Tracks, z: Measurements, accel_psd: FloatArray, climb_psd: float, settings: AssociationSettings
 ) -> Pairs:
     """All pairs inside the gate, each track predicted to the instant of the detection it is paired with."""
-    row, column = _near(tracks, z, accel_psd, climb_psd, settings)
+    row, column = _near(tracks, z, accel_psd, settings)
     pair_z = z.take(column)
     dt = seconds(pair_z.time_ns - tracks.time_ns[row])
     mean, cov = predict(tracks.mean[row], tracks.cov[row], dt, accel_psd[row], climb_psd)
+    cov[:, 0, 0] += settings.slack_m**2
+    cov[:, 1, 1] += settings.slack_m**2
     seen = innovate(mean, cov, np.minimum(dt, 0.0), pair_z, settings.resolve_sigmas)
-    loose = seen.S.copy()
-    loose[:, [0, 1], [0, 1]] += settings.slack_m**2
-    distance, log_norm = seen._replace(S=loose).whitened()
+    distance = seen.distance()
 
-    radial_clutter = np.where(pair_z.ambiguity > 0, pair_z.ambiguity, 4 * settings.velocity_clutter)
-    log_clutter = (
-        np.log(settings.clutter_per_m3)
-        - 2.0 * np.log(4.0 * settings.velocity_clutter) * seen.present[:, 3]
-        - np.log(radial_clutter) * seen.present[:, 5]
-    )
+    log_clutter = np.full(len(row), np.log(settings.clutter_per_m3))
+    if seen.present.shape[1] > 3:
+        width = np.where(pair_z.ambiguity > 0.0, pair_z.ambiguity, 4.0 * settings.velocity_clutter)
+        log_clutter -= 2.0 * np.log(4.0 * settings.velocity_clutter) * seen.present[:, 3]
+        log_clutter -= np.log(width) * seen.present[:, 5]
     agreement = np.log(C * np.einsum("nc,nc->n", tracks.class_prob[row], pair_z.class_prob) + 1e-3)
-    odds = np.log(pair_z.score / (1.0 - pair_z.score))
-    gain = -0.5 * (distance + log_norm) - log_clutter + settings.class_weight * agreement + odds
-    inside = (distance < settings.gate_sigmas**2) & (gain > 0.0)
-    return Pairs(row[inside], column[inside], gain[inside])
+    gain = -0.5 * (distance + seen.log_norm()) - log_clutter + settings.class_weight * agreement + pair_z.odds
+    return Pairs(row, column, gain).take((distance < settings.gate_sigmas**2) & (gain > 0.0))
 
 
 def _near(
-    tracks: Tracks, z: Measurements, accel_psd: FloatArray, climb_psd: float, settings: AssociationSettings
+    tracks: Tracks, z: Measurements, accel_psd: FloatArray, settings: AssociationSettings
 ) -> tuple[IntArray, IntArray]:
-    """Pairs that can be inside the gate at all, since d' S^-1 d >= |d|^2 / trace(S), with S bounded over the frame."""
+    """Pairs that can be inside the gate at all: d' S^-1 d >= |d|^2 / trace(S), in the plane."""
     dt = seconds(z.time_ns[None, :] - tracks.time_ns[:, None])  # (M, N)
-    apart = z.position[None, :, :2] - tracks.mean[:, None, :2] - dt[..., None] * tracks.mean[:, None, 3:]
-    forward = np.maximum(dt, 0.0)
-    velocity_var = tracks.cov[:, 3, 3] + tracks.cov[:, 4, 4]
-    position_var = tracks.cov[:, 0, 0] + tracks.cov[:, 1, 1]
-    cross = tracks.cov[:, 0, 3] + tracks.cov[:, 1, 4]
-    spread = position_var[:, None] + 2.0 * dt * cross[:, None] + dt**2 * velocity_var[:, None]
-    spread += 2.0 / 3.0 * accel_psd[:, None] * forward**3 + (z.position_cov[:, 0, 0] + z.position_cov[:, 1, 1])[None, :]
-    spread += 2.0 * settings.slack_m**2
-    row, column = np.nonzero((apart**2).sum(axis=2) < settings.gate_sigmas**2 * spread)
+    x = z.value[None, :, 0] - tracks.mean[:, 0, None] - dt * tracks.mean[:, 3, None]
+    y = z.value[None, :, 1] - tracks.mean[:, 1, None] - dt * tracks.mean[:, 4, None]
+    P = tracks.cov
+    constant = P[:, 0, 0] + P[:, 1, 1] + 2.0 * settings.slack_m**2
+    linear = 2.0 * (P[:, 0, 3] + P[:, 1, 4])
+    quadratic = P[:, 3, 3] + P[:, 4, 4]
+    cubic = 2.0 / 3.0 * accel_psd
+    trace = ((cubic[:, None] * np.maximum(dt, 0.0) + quadratic[:, None]) * dt + linear[:, None]) * dt
+    trace += constant[:, None] + (z.R[:, 0, 0] + z.R[:, 1, 1])[None, :]
+    row, column = np.nonzero(x * x + y * y < settings.gate_sigmas**2 * trace)
     return row.astype(np.int64), column.astype(np.int64)
 
 
 def assign(pairs: Pairs, z: Measurements) -> tuple[IntArray, IntArray]:
     """One-to-one per sensor, largest total gain (Kuhn 1955, by scipy): rows of tracks and of detections."""
-    chosen_track, chosen_detection = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    sensor_of_pair = z.sensor[pairs.detection]
-    for sensor in np.unique(sensor_of_pair):
-        mine = np.flatnonzero(sensor_of_pair == sensor)
+    sensor = z.sensor[pairs.detection]
+    seat = sensor * (int(pairs.track.max(initial=0)) + 1) + pairs.track  # a track, once for each sensor
+    alone = (np.bincount(seat)[seat] == 1) & (np.bincount(pairs.detection)[pairs.detection] == 1)
+    chosen = [np.flatnonzero(alone)]
+    for each in np.unique(sensor[~alone]):
+        mine = np.flatnonzero(~alone & (sensor == each))
         rows, row = np.unique(pairs.track[mine], return_inverse=True)
         columns, column = np.unique(pairs.detection[mine], return_inverse=True)
         gain = np.zeros((len(rows), len(columns)))
         gain[row, column] = pairs.gain[mine]
-        best_row, best_column = linear_sum_assignment(gain, maximize=True)
-        real = gain[best_row, best_column] > 0.0
-        chosen_track.append(rows[best_row[real]])
-        chosen_detection.append(columns[best_column[real]])
-    return np.concatenate(chosen_track), np.concatenate(chosen_detection)
+        which = np.full(gain.shape, -1)
+        which[row, column] = mine
+        taken = which[linear_sum_assignment(gain, maximize=True)]
+        chosen.append(taken[taken >= 0])
+    all_chosen = np.sort(np.concatenate(chosen))
+    return pairs.track[all_chosen], pairs.detection[all_chosen]
 
 
 def without_duplicates(z: Measurements, duplicate_m: float) -> Measurements:
     """Greedy non-maximum suppression by centre distance within each sensor; the better score stays."""
-    if len(z) == 0:
-        return z
-    apart = ((z.position[:, None, :2] - z.position[None, :, :2]) ** 2).sum(axis=2)
-    width = np.nan_to_num(np.minimum(z.size[:, 0], z.size[:, 1]), nan=duplicate_m)
-    reach = np.minimum(duplicate_m, 0.5 * (width[:, None] + width[None, :]))
-    close = (apart < reach**2) & (z.sensor[:, None] == z.sensor[None, :])
+    apart = 2.0 * duplicate_m
+    floor = np.column_stack([z.value[:, :2], apart * z.sensor])  # sensors are kept apart by a third dimension
+    close = KDTree(floor).query_pairs(duplicate_m, output_type="ndarray") if len(z) else np.zeros((0, 2), np.int64)
     kept = np.ones(len(z), dtype=bool)
-    for row in np.flatnonzero(np.triu(close, 1).any(axis=1)):  # rows stand in order of score within a sensor
-        if kept[row]:
-            kept[row + 1 :] &= ~close[row, row + 1 :]
+    width = np.where(np.isfinite(z.size_var[:, 1]), np.minimum(z.size[:, 0], z.size[:, 1]), duplicate_m)
+    for first, second in close[np.lexsort((close[:, 1], close[:, 0]))]:  # first < second, which has the lower score
+        distance = np.hypot(*(z.value[first, :2] - z.value[second, :2]))
+        if kept[first] and distance < 0.5 * (width[first] + width[second]):
+            kept[second] = False
     return z if kept.all() else z.take(kept)
 
 
-def duplicate_tracks(tracks: Tracks, shared: npt.NDArray[np.bool_], near_m: float) -> npt.NDArray[np.bool_]:
-    """(M,) which tracks only repeat another: as near as two objects cannot be, and never told apart by a sensor.
+def founders(pairs: Pairs, z: Measurements) -> IntArray:
+    """Which new object each detection belongs to: (N,) the row of the detection that founds it.
 
-    shared (M, M): whether one sensor saw both in this frame set. Of two, the one with more evidence stays, then the
+    pairs: of detections (as ``track``) with detections of other sensors. The most exact detection goes first; it founds
+    an object unless it fits one already founded by another sensor, and an object takes one detection per sensor.
+    """
+    founder = np.arange(len(z))
+    order = np.argsort(z.R[:, 0, 0] + z.R[:, 1, 1], kind="stable")
+    rank = np.empty(len(z), dtype=np.int64)
+    rank[order] = np.arange(len(z))
+    earlier = pairs.take(rank[pairs.track] < rank[pairs.detection])
+    taken: set[tuple[int, int]] = set()
+    for k in np.lexsort((-earlier.gain, rank[earlier.detection])):
+        first, second = int(earlier.track[k]), int(earlier.detection[k])
+        seat = (first, int(z.sensor[second]))
+        if founder[first] == first and founder[second] == second and z.sensor[first] != seat[1] and seat not in taken:
+            founder[second] = first
+            taken.add(seat)
+    return founder
+
+
+def duplicate_tracks(tracks: Tracks, told_apart: BoolArray, near: float) -> BoolArray:
+    """(M,) which tracks only repeat another: nearer than the share ``near`` of their width, and never told apart.
+
+    told_apart (M, M): whether one sensor saw both in this frame set. Of two, the one with more evidence stays, then the
     older.
     """
-    m = len(tracks)
-    repeats = np.zeros(m, dtype=bool)
-    apart = ((tracks.mean[:, None, :2] - tracks.mean[None, :, :2]) ** 2).sum(axis=2)
+    repeats = np.zeros(len(tracks), dtype=bool)
+    x = tracks.mean[:, 0, None] - tracks.mean[None, :, 0]
+    y = tracks.mean[:, 1, None] - tracks.mean[None, :, 1]
     width = np.minimum(tracks.size[:, 0], tracks.size[:, 1])
-    reach = np.maximum(near_m * np.minimum(width[:, None], width[None, :]), 0.3)
-    close = (apart < reach**2) & ~shared
-    order = np.lexsort((tracks.id, -tracks.evidence))
-    for place, row in enumerate(order):
-        if not repeats[row]:
-            later = order[place + 1 :]
-            repeats[later[close[row, later]]] = True
+    reach = np.maximum(near * np.minimum(width[:, None], width[None, :]), 0.3)
+    close = (x * x + y * y < reach * reach) & ~told_apart
+    rank = np.empty(len(tracks), dtype=np.int64)
+    rank[np.lexsort((tracks.id, -tracks.evidence))] = np.arange(len(tracks))
+    first, second = np.nonzero(close & (rank[:, None] < rank[None, :]))
+    for k in np.argsort(rank[first], kind="stable"):
+        if not repeats[first[k]]:
+            repeats[second[k]] = True
     return repeats

@@ -8,15 +8,16 @@ a second later, a hidden car stays hidden), so it is low-passed instead of summe
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.se3 import SE3
-from fusion.kalman import FloatArray
+from fusion.measurements import BoolArray, FloatArray, IntArray
+from fusion.per_sensor import PerSensor
 from fusion.tracks import Tracks
 from pipeline.core.settings import Settings
 
 _AZIMUTHS = 36
 _RANGES = np.array([25.0, 50.0])  # m, borders between near, middle and far
+_CELLS = _AZIMUTHS * (len(_RANGES) + 1)
 _FEW = 4.0  # detections that the prior detection probability is worth
 
 
@@ -44,29 +45,30 @@ class Visibility:
     """Learned probability that a sensor detects an object, by azimuth and range in the ego frame.
 
     Nobody has to tell the fields of view, and a sensor that dies soon counts as one that sees nothing.
+    ``counts`` holds (cells, 2) per sensor: how often it detected there, and how often it looked, decayed.
     """
 
     def __init__(self, settings: ExistenceSettings) -> None:
         self._settings = settings
-        self.looks: dict[str, FloatArray] = {}  # (azimuths * ranges, 2) decayed counts: detected, looked
+        self.counts = PerSensor(np.zeros((_CELLS, 2)))
 
-    def detection(self, sensor: str, cell: npt.NDArray[np.int64]) -> FloatArray:
-        """(M,) probability for tracks in these cells (`cells`)."""
-        seen = self._counts(sensor)[cell]
-        return np.asarray((seen[:, 0] + _FEW * self._settings.detection) / (seen[:, 1] + _FEW))
+    def detection(self, sensors: tuple[str, ...], cell: IntArray) -> FloatArray:
+        """(M, S) probability for tracks in these cells (`cells`)."""
+        row = self.counts.rows(sensors)
+        seen = self.counts.values[row[None, :], cell[:, None]]
+        return np.asarray((seen[..., 0] + _FEW * self._settings.detection) / (seen[..., 1] + _FEW))
 
-    def learn(self, sensor: str, cell: npt.NDArray[np.int64], detected: npt.NDArray[np.bool_], dt: float) -> None:
-        """Count tracks that are known to be there."""
-        counts = self._counts(sensor)
+    def learn(self, sensors: tuple[str, ...], cell: IntArray, detected: BoolArray, dt: float) -> None:
+        """Count tracks that are known to be there; detected (M, S)."""
+        row = self.counts.rows(sensors)
+        at = row[None, :] * _CELLS + cell[:, None]
+        counts = self.counts.values.reshape(-1, 2)
         counts *= np.exp(-dt / self._settings.memory_s)
-        counts[:, 0] += np.bincount(cell[detected], minlength=len(counts))
-        counts[:, 1] += np.bincount(cell, minlength=len(counts))
-
-    def _counts(self, sensor: str) -> FloatArray:
-        return self.looks.setdefault(sensor, np.zeros((_AZIMUTHS * (len(_RANGES) + 1), 2)))
+        counts[:, 0] += np.bincount(at[detected], minlength=len(counts))
+        counts[:, 1] += np.bincount(at.ravel(), minlength=len(counts))
 
 
-def cells(position: FloatArray) -> npt.NDArray[np.int64]:
+def cells(position: FloatArray) -> IntArray:
     """(M,) cell of `Visibility` for positions (M, 3) in the ego frame."""
     turn = np.arctan2(position[:, 1], position[:, 0]) / (2.0 * np.pi) + 0.5
     azimuth = np.minimum((turn * _AZIMUTHS).astype(np.int64), _AZIMUTHS - 1)
@@ -78,7 +80,7 @@ def in_ego(tracks: Tracks, odom_SE3_ego: SE3) -> FloatArray:
     return (tracks.mean[:, :3] - odom_SE3_ego.translation) @ odom_SE3_ego.rotation
 
 
-def shadowed(position: FloatArray, size: FloatArray, solid: npt.NDArray[np.bool_]) -> FloatArray:
+def shadowed(position: FloatArray, size: FloatArray, solid: BoolArray) -> FloatArray:
     """(M,) share of each object's width, seen from the ego, that lies behind a nearer ``solid`` one, 0..1.
 
     position (M, 3) in the ego frame, size (M, 3).
@@ -101,3 +103,7 @@ def follow(evidence: FloatArray, frame_evidence: FloatArray, dt: float, settings
 
 def probability(evidence: FloatArray) -> FloatArray:
     return np.asarray(1.0 / (1.0 + np.exp(-evidence)))
+
+
+def log_odds(probability: float) -> float:
+    return float(np.log(probability / (1.0 - probability)))

@@ -12,14 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from fusion.measurements import Measurements
-
-FloatArray = npt.NDArray[np.float64]
+from fusion.measurements import MEASURED, BoolArray, FloatArray, Measurements
 
 STATE = 5
-MEASURED = 6  # position x, y, z; velocity x, y; radial speed
 _EYE = np.eye(STATE)
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -33,40 +29,41 @@ def predict(
     climb_psd = that of the white vertical speed, m2/s.
     """
     dt = np.maximum(dt, 0.0)
-    F = _transition(dt)
+    F = np.zeros((len(dt), STATE, STATE))
+    F[:] = _EYE
+    F[:, 0, 3] = F[:, 1, 4] = dt
     moved = mean.copy()
     moved[:, :2] += dt[:, None] * mean[:, 3:]
     grown = F @ cov @ np.swapaxes(F, 1, 2)
-    for position, velocity in ((0, 3), (1, 4)):
-        grown[:, position, position] += accel_psd * dt**3 / 3.0
-        grown[:, position, velocity] += accel_psd * dt**2 / 2.0
-        grown[:, velocity, position] += accel_psd * dt**2 / 2.0
-        grown[:, velocity, velocity] += accel_psd * dt
+    velocity_gain = accel_psd * dt
+    cross = 0.5 * velocity_gain * dt
+    position_gain = 2.0 / 3.0 * cross * dt
+    for axis in (0, 1):
+        grown[:, axis, axis] += position_gain
+        grown[:, axis, axis + 3] += cross
+        grown[:, axis + 3, axis] += cross
+        grown[:, axis + 3, axis + 3] += velocity_gain
     grown[:, 2, 2] += climb_psd * dt
     return moved, grown
 
 
-def _transition(dt: FloatArray) -> FloatArray:
-    F = np.tile(_EYE, (len(dt), 1, 1))
-    F[:, 0, 3] = F[:, 1, 4] = dt
-    return F
-
-
 class Innovation(NamedTuple):
-    """What N detections say against N predicted states. present (N, 6) marks what was measured."""
+    """What N detections say against N predicted states; m = 3 where only positions were measured, else 6."""
 
-    residual: FloatArray  # (N, 6)
-    H: FloatArray  # (N, 6, 5)
-    R: FloatArray  # (N, 6, 6)
-    S: FloatArray  # (N, 6, 6) = H P H' + R
-    present: npt.NDArray[np.bool_]  # (N, 6)
+    residual: FloatArray  # (N, m)
+    H: FloatArray  # (N, m, 5)
+    R: FloatArray  # (N, m, m)
+    S: FloatArray  # (N, m, m) = H P H' + R
+    present: BoolArray  # (N, m) what was measured
 
-    def whitened(self) -> tuple[FloatArray, FloatArray]:
-        """Squared Mahalanobis distance (N,) and log normaliser log|2 pi S| of what was measured (N,)."""
-        L = np.linalg.cholesky(self.S)
-        white = np.linalg.solve(L, self.residual[..., None])[..., 0]
-        log_det = 2.0 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
-        return np.einsum("ni,ni->n", white, white), log_det + _LOG_2PI * self.present.sum(axis=1)
+    def distance(self) -> FloatArray:
+        """(N,) squared Mahalanobis distance."""
+        white = np.linalg.solve(self.S, self.residual[..., None])[..., 0]
+        return np.asarray(np.einsum("ni,ni->n", self.residual, white))
+
+    def log_norm(self) -> FloatArray:
+        """(N,) log |2 pi S| of what was measured."""
+        return np.asarray(np.log(np.linalg.det(self.S)) + _LOG_2PI * self.present.sum(axis=1))
 
 
 def innovate(mean: FloatArray, cov: FloatArray, back: FloatArray, z: Measurements, resolve_sigmas: float) -> Innovation:
@@ -79,43 +76,35 @@ def innovate(mean: FloatArray, cov: FloatArray, back: FloatArray, z: Measurement
     the prediction is taken, but only where ``resolve_sigmas`` standard deviations fit into half of it; otherwise the
     radial speed is not used.
     """
-    n = len(mean)
-    H = np.zeros((n, MEASURED, STATE))
-    R = np.zeros((n, MEASURED, MEASURED))
-    residual = np.zeros((n, MEASURED))
-
-    H[:, :3, :3] = np.eye(3)
+    m = MEASURED if z.present[:, 3:].any() else 3
+    H = np.zeros((len(mean), m, STATE))
+    H[:, [0, 1, 2], [0, 1, 2]] = 1.0
     H[:, 0, 3] = H[:, 1, 4] = back
-    R[:, :3, :3] = z.position_cov
-    residual[:, :3] = z.position - mean[:, :3]
-    residual[:, :2] -= back[:, None] * mean[:, 3:]
-
-    has_velocity = z.has_velocity
-    H[:, 3, 3] = H[:, 4, 4] = has_velocity
-    R[:, 3:5, 3:5] = np.where(has_velocity[:, None, None], z.velocity_cov, np.eye(2))
-    residual[:, 3:5] = np.where(has_velocity[:, None], z.velocity - mean[:, 3:], 0.0)
-
-    sight = z.line_of_sight
-    radial_variance = np.einsum("ni,nij,nj->n", sight, cov[:, 3:, 3:], sight) + z.radial_sigma**2
-    aliased = z.ambiguity > 0.0
-    resolved = ~aliased | (resolve_sigmas * np.sqrt(radial_variance) < 0.5 * z.ambiguity)
-    has_radial = z.has_radial & resolved
-    difference = np.where(has_radial, z.radial_speed - np.einsum("ni,ni->n", sight, mean[:, 3:]), 0.0)
-    width = np.where(aliased, z.ambiguity, 1.0)
-    difference = np.where(aliased, difference - width * np.round(difference / width), difference)
-    H[:, 5, 3:] = np.where(has_radial[:, None], sight, 0.0)
-    R[:, 5, 5] = np.where(has_radial, z.radial_sigma**2, 1.0)
-    residual[:, 5] = difference
-
-    present = np.ones((n, MEASURED), dtype=bool)
-    present[:, 3:5] = has_velocity[:, None]
-    present[:, 5] = has_radial
+    R, present = z.R[:, :m, :m], z.present[:, :m]
+    if m == MEASURED:
+        resolved = _resolved(cov, z, resolve_sigmas)
+        if not resolved.all():
+            R, present = R.copy(), present.copy()
+            present[:, 5] &= resolved
+            R[:, 5, 5] = np.where(present[:, 5], R[:, 5, 5], 1.0)
+        H[:, 3, 3] = H[:, 4, 4] = present[:, 3]
+        H[:, 5, 3:] = z.sight * present[:, 5, None]
+    residual = np.where(present, z.value[:, :m] - np.einsum("nij,nj->ni", H, mean), 0.0)
+    if m == MEASURED:
+        width = np.where(z.ambiguity > 0.0, z.ambiguity, np.inf)
+        residual[:, 5] -= np.where(z.ambiguity > 0.0, z.ambiguity, 0.0) * np.round(residual[:, 5] / width)
     return Innovation(residual, H, R, H @ cov @ np.swapaxes(H, 1, 2) + R, present)
+
+
+def _resolved(cov: FloatArray, z: Measurements, resolve_sigmas: float) -> BoolArray:
+    """(N,) whether the prediction tells which interval a radial speed lies in."""
+    variance = np.einsum("ni,nij,nj->n", z.sight, cov[:, 3:, 3:], z.sight) + z.R[:, 5, 5]
+    return np.asarray((z.ambiguity == 0.0) | (resolve_sigmas * np.sqrt(variance) < 0.5 * z.ambiguity))
 
 
 def update(mean: FloatArray, cov: FloatArray, seen: Innovation) -> tuple[FloatArray, FloatArray]:
     """Take N innovations into N states."""
-    K = np.swapaxes(np.linalg.solve(seen.S, seen.H @ cov), 1, 2)  # (N, 5, 6): S and P are symmetric
+    K = np.swapaxes(np.linalg.solve(seen.S, seen.H @ cov), 1, 2)  # (N, 5, m), since S and P are symmetric
     kept = _EYE - K @ seen.H
     joseph = kept @ cov @ np.swapaxes(kept, 1, 2) + K @ seen.R @ np.swapaxes(K, 1, 2)
     return mean + np.einsum("nij,nj->ni", K, seen.residual), 0.5 * (joseph + np.swapaxes(joseph, 1, 2))

@@ -18,10 +18,10 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from fusion.kalman import FloatArray, Innovation
-from fusion.measurements import IntArray, Measurements
+from fusion.kalman import Innovation
+from fusion.measurements import FloatArray, IntArray, Measurements
+from fusion.per_sensor import PerSensor
 from fusion.tracks import IS_VEHICLE
 from pipeline.core.settings import Settings
 
@@ -42,46 +42,40 @@ class NoiseSettings(Settings, frozen=True):
 
 
 class NoiseModel:
-    """The adaptive factors of all sensors seen so far: ``factors[sensor]`` is (kinds, 2) for along and across."""
+    """``factors`` holds (kinds, 2) per sensor: factors of its variance along and across the line of sight."""
 
     def __init__(self, settings: NoiseSettings) -> None:
         self.settings = settings
-        self.factors: dict[str, FloatArray] = {}
+        self.factors = PerSensor(np.ones((_KINDS, 2)))
 
     def believed(self, z: Measurements, sensors: tuple[str, ...]) -> Measurements:
         """The detections with the position covariance that is believed."""
         if self.settings.method != "adaptive" or len(z) == 0:
             return z
-        factor = np.stack([self._of(name) for name in sensors])[z.sensor, _kind(z)]  # (N, 2)
+        row = self.factors.rows(sensors)[z.sensor]
+        factor = self.factors.values[row, _kind(z)]  # (N, 2)
         axes = _sight_axes(z)
         stretch = np.zeros((len(z), 3, 3))
-        stretch[:, :2, :2] = np.einsum("nai,na,naj->nij", axes, np.sqrt(factor), axes)
+        stretch[:, :2, :2] = np.swapaxes(axes, 1, 2) @ (np.sqrt(factor)[:, :, None] * axes)
         stretch[:, 2, 2] = 1.0
-        return dataclasses.replace(z, position_cov=stretch @ z.position_cov @ np.swapaxes(stretch, 1, 2))
+        R = z.R.copy()
+        R[:, :3, :3] = stretch @ z.R[:, :3, :3] @ np.swapaxes(stretch, 1, 2)
+        return dataclasses.replace(z, R=R)
 
     def shared(self, z: Measurements, track: IntArray) -> Measurements:
-        """Matched detections, row i of track track[i], with covariances such that those of one track may be summed."""
+        """Detection i of track[i], with covariances such that those of one track may be summed."""
         if self.settings.method != "intersection" or len(z) == 0:
             return z
-        precision = 1.0 / np.trace(z.position_cov[:, :2, :2], axis1=1, axis2=2)
-        total = np.zeros(int(track.max()) + 1)
-        np.add.at(total, track, precision)
-        inflation = total[track] / precision  # 1 / omega
-        return dataclasses.replace(
-            z,
-            position_cov=z.position_cov * inflation[:, None, None],
-            velocity_cov=z.velocity_cov * inflation[:, None, None],
-            radial_sigma=z.radial_sigma * np.sqrt(inflation),
-        )
+        precision = 1.0 / (z.R[:, 0, 0] + z.R[:, 1, 1])
+        omega = precision / np.bincount(track, precision)[track]
+        return dataclasses.replace(z, R=z.R / omega[:, None, None])
 
     def robust(self, seen: Innovation) -> Innovation:
-        """Inflate what lies beyond `robust_sigmas` so that its influence stays that of the gate."""
+        """Inflate what lies beyond `robust_sigmas` so that its influence stays that of the bound."""
         if self.settings.method != "adaptive":
             return seen
-        distance, _ = seen.whitened()
-        excess = np.maximum(np.sqrt(distance) / self.settings.robust_sigmas, 1.0)[:, None, None]
-        R = np.where(_both(seen.present), seen.R * excess, seen.R)
-        return seen._replace(R=R, S=seen.S + (R - seen.R))
+        excess = np.maximum(np.sqrt(seen.distance()) / self.settings.robust_sigmas, 1.0)[:, None, None]
+        return seen._replace(R=seen.R * excess, S=seen.S + (excess - 1.0) * seen.R)
 
     def learn(self, z: Measurements, left: Innovation, sensors: tuple[str, ...]) -> None:
         """Move the factors of each sensor towards (v v' + H P H') / R, where v and P are those after the update."""
@@ -89,35 +83,29 @@ class NoiseModel:
             return
         axes = _sight_axes(z)
         residual = np.einsum("nai,ni->na", axes, left.residual[:, :2])
-        stated = np.einsum("nai,nij,naj->na", axes, z.position_cov[:, :2, :2], axes)
+        stated = np.einsum("nai,nij,naj->na", axes, z.R[:, :2, :2], axes)
         predicted = np.einsum("nai,nij,naj->na", axes, (left.S - left.R)[:, :2, :2], axes)
-        found = residual**2 + predicted
-        kind = _kind(z)
-        for index, name in enumerate(sensors):
-            factor = self._of(name)
-            for k in range(_KINDS):
-                mine = (z.sensor == index) & (kind == k)
-                count = int(mine.sum())
-                if count == 0:
-                    continue
-                share = 1.0 - np.exp(-count / self.settings.memory)
-                # believed R is factor * stated, and z holds the believed one
-                wanted = factor[k] * (found[mine].sum(axis=0) / stated[mine].sum(axis=0))
-                factor[k] = np.clip((1 - share) * factor[k] + share * wanted, self.settings.low, self.settings.high)
-
-    def _of(self, sensor: str) -> FloatArray:
-        return self.factors.setdefault(sensor, np.ones((_KINDS, 2)))
+        row = self.factors.rows(sensors)[z.sensor] * _KINDS + _kind(z)
+        factors = self.factors.values.reshape(-1, 2)  # a view; its rows are sensor and kind
+        found = _sums(row, residual**2 + predicted, len(factors))
+        count = np.bincount(row, minlength=len(factors))[:, None]
+        # z holds the believed R, which is factor times the stated one
+        wanted = factors * found / np.maximum(_sums(row, stated, len(factors)), 1e-12)
+        share = 1.0 - np.exp(-count / self.settings.memory)
+        factors += np.where(count > 0, share * (wanted - factors), 0.0)
+        np.clip(factors, self.settings.low, self.settings.high, out=factors)
 
 
-def _kind(z: Measurements) -> npt.NDArray[np.int64]:
+def _sums(row: IntArray, values: FloatArray, rows: int) -> FloatArray:
+    """(rows, 2) sums of the values (N, 2) that belong to each row."""
+    return np.stack([np.bincount(row, values[:, axis], rows) for axis in (0, 1)], axis=1)
+
+
+def _kind(z: Measurements) -> IntArray:
     return (z.class_prob @ IS_VEHICLE <= 0.5).astype(np.int64)
 
 
 def _sight_axes(z: Measurements) -> FloatArray:
     """(N, 2, 2) unit vectors in the plane: along the line of sight, and across it."""
-    along = z.line_of_sight / np.maximum(np.linalg.norm(z.line_of_sight, axis=1), 1e-9)[:, None]
+    along = z.sight / np.maximum(np.hypot(z.sight[:, 0], z.sight[:, 1]), 1e-9)[:, None]
     return np.stack([along, np.stack([-along[:, 1], along[:, 0]], axis=1)], axis=1)
-
-
-def _both(present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return np.asarray(present[:, :, None] & present[:, None, :])

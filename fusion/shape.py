@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fusion.kalman import FloatArray, update_scalar
-from fusion.measurements import IntArray, Measurements
+from fusion.kalman import update_scalar
+from fusion.measurements import FloatArray, IntArray, Measurements
 from fusion.tracks import IS_VEHICLE, Tracks
 from pipeline.core.settings import Settings
 
@@ -36,18 +36,12 @@ def forget(tracks: Tracks, dt: float, settings: ShapeSettings) -> None:
 
 def absorb(tracks: Tracks, rows: IntArray, z: Measurements, dt: float, settings: ShapeSettings) -> None:
     """Take size and yaw of detection i into track rows[i]."""
-    has_size = np.isfinite(z.size) & np.isfinite(z.size_sigma)
-    noise = np.where(has_size, z.size_sigma, 1e3) ** 2 + 1e-4
-    difference = np.where(has_size, z.size - tracks.size[rows], 0.0)
-    tracks.size[rows], tracks.size_var[rows] = update_scalar(
-        tracks.size[rows], tracks.size_var[rows], difference, noise
-    )
-    tracks.size[rows] = np.maximum(tracks.size[rows], 0.1)
-
-    has_yaw = np.isfinite(z.yaw) & (z.yaw_sigma < np.pi)
-    turn = np.where(has_yaw, z.yaw - tracks.yaw[rows], 0.0)
-    _turn(tracks, rows, turn, np.where(has_yaw, z.yaw_sigma, 1e3) ** 2 + 1e-4)
-    tracks.sense[rows] += settings.sense_detection * dt * np.where(has_yaw, np.sign(np.cos(turn)), 0.0)
+    size = tracks.size[rows]
+    size, tracks.size_var[rows] = update_scalar(size, tracks.size_var[rows], z.size - size, z.size_var)
+    tracks.size[rows] = np.maximum(size, 0.1)
+    turn = z.yaw - tracks.yaw[rows]
+    _turn(tracks, rows, turn, z.yaw_var)
+    tracks.sense[rows] += settings.sense_detection * dt * np.sign(np.cos(turn)) * np.isfinite(z.yaw_var)
 
 
 def follow_motion(tracks: Tracks, dt: float, settings: ShapeSettings) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from fusion.kalman import FloatArray
+from fusion.per_sensor import PerSensor
 from fusion.tracks import Tracks, no_tracks
 
 _KIND = "syncline.tracker"
@@ -22,57 +22,59 @@ class _RawArray(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
 
 
+class _Memory(msgspec.Struct, frozen=True, array_like=True):
+    sensors: list[str]
+    values: _RawArray
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     version: int
     next_id: int
     time_ns: int | None
     tracks: dict[str, _RawArray]
-    factors: dict[str, _RawArray]
-    looks: dict[str, _RawArray]
+    factors: _Memory
+    visibility: _Memory
 
 
-class State(msgspec.Struct, frozen=True):
+class State(NamedTuple):
+    """All of a tracker that changes."""
+
     tracks: Tracks
-    factors: dict[str, FloatArray]
-    looks: dict[str, FloatArray]
+    factors: PerSensor
+    visibility: PerSensor
     next_id: int
     time_ns: int | None
 
 
-def pack(
-    tracks: Tracks, factors: dict[str, FloatArray], looks: dict[str, FloatArray], next_id: int, time_ns: int | None
-) -> bytes:
-    columns = {field.name: _raw(getattr(tracks, field.name)) for field in dataclasses.fields(tracks)}
-    named = [{name: _raw(array) for name, array in sorted(table.items())} for table in (factors, looks)]
-    return msgspec.msgpack.encode(_File(_KIND, _VERSION, next_id, time_ns, columns, *named))
+def pack(state: State) -> bytes:
+    tracks = {name: _raw(column) for name, column in vars(state.tracks).items()}
+    factors, visibility = (_Memory(m.names, _raw(m.values)) for m in (state.factors, state.visibility))
+    return msgspec.msgpack.encode(_File(_KIND, _VERSION, state.next_id, state.time_ns, tracks, factors, visibility))
 
 
-def unpack(snapshot: bytes) -> State:
-    """Raises ValueError where the bytes are not a snapshot of this kind and version, or do not fit together."""
+def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
+    """The state; the memories of the sensors are put into ``factors`` and ``visibility``.
+
+    Raises:
+        ValueError: the bytes are not a snapshot of this kind and version, or do not fit together.
+    """
     try:
         file = msgspec.msgpack.decode(snapshot, type=_File)
     except msgspec.DecodeError as error:
         raise ValueError(f"not a tracker snapshot: {error}") from error
     if (file.kind, file.version) != (_KIND, _VERSION):
         raise ValueError(f"expected a snapshot of {_KIND} version {_VERSION}, found {file.kind} {file.version}")
-    pattern = no_tracks()
-    names = [field.name for field in dataclasses.fields(pattern)]
-    if sorted(file.tracks) != sorted(names):
-        raise ValueError(f"tracker snapshot: expected columns {sorted(names)}, found {sorted(file.tracks)}")
-    columns = {name: _array(raw) for name, raw in file.tracks.items()}
-    rows = len(columns["id"])
-    for name in names:
-        wanted, found = getattr(pattern, name), columns[name]
-        if found.dtype != wanted.dtype or found.shape != (rows, *wanted.shape[1:]):
-            raise ValueError(f"tracker snapshot: column {name} is {found.dtype} {found.shape}")
-    return State(
-        Tracks(**columns),
-        {name: _array(raw) for name, raw in file.factors.items()},
-        {name: _array(raw) for name, raw in file.looks.items()},
-        file.next_id,
-        file.time_ns,
-    )
+    pattern = vars(no_tracks())
+    if sorted(file.tracks) != sorted(pattern):
+        raise ValueError(f"tracker snapshot: expected columns {tuple(pattern)}, found {tuple(file.tracks)}")
+    found = {name: _array(raw) for name, raw in file.tracks.items()}
+    for name, wanted in pattern.items():
+        if found[name].dtype != wanted.dtype or found[name].shape != (len(found["id"]), *wanted.shape[1:]):
+            raise ValueError(f"tracker snapshot: column {name} is {found[name].dtype} {found[name].shape}")
+    factors.replace(file.factors.sensors, _array(file.factors.values))
+    visibility.replace(file.visibility.sensors, _array(file.visibility.values))
+    return State(Tracks(**found), factors, visibility, file.next_id, file.time_ns)
 
 
 def _raw(array: np.ndarray) -> _RawArray:

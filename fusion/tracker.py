@@ -13,21 +13,23 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from fusion import existence, shape, snapshots
+from fusion import existence, shape
 from fusion.association import (
     AssociationSettings,
+    Pairs,
     assign,
     candidates,
     duplicate_tracks,
+    founders,
     without_duplicates,
 )
 from fusion.existence import ExistenceSettings, Visibility
-from fusion.kalman import FloatArray, Innovation, innovate, predict, update
-from fusion.measurements import IntArray, Measurements, join, measurements, seconds, take
+from fusion.kalman import Innovation, innovate, predict, update
+from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, join, measurements, seconds, take
 from fusion.noise import NoiseModel, NoiseSettings
 from fusion.shape import ShapeSettings
+from fusion.snapshots import State, pack, unpack
 from fusion.tracks import ACCEL_PSD, Tracks, born, no_tracks
 from pipeline.core.messages import FrameSet, Scene
 from pipeline.core.settings import Settings
@@ -71,35 +73,35 @@ class Tracker:
         settings = self.settings
         sensors = tuple(slot.sensor for slot in frames.slots)
         z = measurements(frames, time_ns, settings.modalities)
-
         dt = self._advance(time_ns)
         z = self._noise.believed(without_duplicates(z, settings.association.duplicate_m), sensors)
 
-        tracks = self._tracks
-        pairs = candidates(tracks, z, self._accel_psd(tracks), settings.climb_psd, settings.association)
-        row, column = assign(pairs, z)
-        seen = Seen.nothing(len(tracks), len(sensors))
-        self._absorb(tracks, row, z.take(column), dt, seen)
-        self._learn_noise(tracks, row, z.take(column), sensors)
+        tracks, seen = self._tracks, Seen.nothing(len(self._tracks), len(sensors))
+        row, column = assign(self._candidates(tracks, z), z)
+        matched = z.take(column)
+        self._absorb(tracks, row, matched, dt, seen)
+        self._learn_noise(tracks, row, matched, sensors)
+        unexplained = np.ones(len(z), dtype=bool)
+        unexplained[column] = False
+        newborn, seen_newborn = self._start(z.take(unexplained), dt, len(sensors))
 
-        newborn, seen_newborn = self._start(z.take(np.setdiff1d(np.arange(len(z)), column)), sensors, dt)
         self._weigh_existence(tracks, seen, frames, dt)
         tracks.coasted[:] = np.where(seen.hit.any(axis=1), 0, tracks.coasted + 1)
         tracks.age += 1
         shape.follow_motion(tracks, dt, settings.shape)
 
-        tracks, seen = join([tracks, newborn]), join([seen, seen_newborn])
+        tracks, seen = join(tracks, newborn), join(seen, seen_newborn)
         lives = self._lives(tracks, seen, time_ns)
         self._tracks, seen = take(tracks, lives), take(seen, lives)
         return self._scene(frames, time_ns, sensors, seen)
 
     def snapshot(self) -> bytes:
-        return snapshots.pack(self._tracks, self._noise.factors, self._visibility.looks, self._next_id, self._time_ns)
+        state = State(self._tracks, self._noise.factors, self._visibility.counts, self._next_id, self._time_ns)
+        return pack(state)
 
     def restore(self, snapshot: bytes) -> None:
-        state = snapshots.unpack(snapshot)
-        self._tracks, self._noise.factors, self._visibility.looks = state.tracks, state.factors, state.looks
-        self._next_id, self._time_ns = state.next_id, state.time_ns
+        state = unpack(snapshot, self._noise.factors, self._visibility.counts)
+        self._tracks, self._next_id, self._time_ns = state.tracks, state.next_id, state.time_ns
 
     def close(self) -> None:
         """Nothing is held outside this object."""
@@ -112,82 +114,80 @@ class Tracker:
             dt = 0.1
         self._time_ns = time_ns
         shape.forget(self._tracks, dt, self.settings.shape)
-        self._tracks.class_log *= np.exp(-dt / self.settings.class_memory_s)
+        self._tracks.class_log[:] *= np.exp(-dt / self.settings.class_memory_s)
         return dt
 
     def _accel_psd(self, tracks: Tracks) -> FloatArray:
         return np.asarray(self.settings.accel_scale * (tracks.class_prob @ ACCEL_PSD))
 
+    def _candidates(self, tracks: Tracks, z: Measurements) -> Pairs:
+        return candidates(tracks, z, self._accel_psd(tracks), self.settings.climb_psd, self.settings.association)
+
     def _absorb(self, tracks: Tracks, row: IntArray, z: Measurements, dt: float, seen: Seen) -> None:
         """Take detection i into track row[i], in rounds; ``tracks`` and ``seen`` are written into."""
         settings = self.settings
         z = self._noise.shared(z, row)
+        accel_psd = self._accel_psd(tracks)
+        class_share = settings.class_gain * (1.0 - np.exp(-dt / settings.class_memory_s))
         order = np.lexsort((z.sensor, z.time_ns, row))
         round_of = np.arange(len(row)) - np.searchsorted(row[order], row[order])
         for k in range(int(round_of.max(initial=-1)) + 1):
             these = order[round_of == k]
             at, now = row[these], z.take(these)
             ahead = seconds(now.time_ns - tracks.time_ns[at])
-            mean, cov = predict(
-                tracks.mean[at], tracks.cov[at], ahead, self._accel_psd(take(tracks, at)), settings.climb_psd
-            )
+            mean, cov = predict(tracks.mean[at], tracks.cov[at], ahead, accel_psd[at], settings.climb_psd)
             believed = self._noise.robust(self._compare(mean, cov, ahead, now))
             tracks.mean[at], tracks.cov[at] = update(mean, cov, believed)
             tracks.time_ns[at] = np.maximum(tracks.time_ns[at], now.time_ns)
+            tracks.class_log[at] += class_share * np.log(now.class_prob)
             shape.absorb(tracks, at, now, dt, settings.shape)
-            share = 1.0 - np.exp(-dt / settings.class_memory_s)
-            tracks.class_log[at] += settings.class_gain * share * np.log(now.class_prob)
             seen.note(at, now, believed.R)
 
     def _compare(self, mean: FloatArray, cov: FloatArray, ahead: FloatArray, z: Measurements) -> Innovation:
         return innovate(mean, cov, np.minimum(ahead, 0.0), z, self.settings.association.resolve_sigmas)
 
     def _learn_noise(self, tracks: Tracks, row: IntArray, z: Measurements, sensors: tuple[str, ...]) -> None:
-        ahead = seconds(z.time_ns - tracks.time_ns[row])
-        self._noise.learn(z, self._compare(tracks.mean[row], tracks.cov[row], ahead, z), sensors)
+        if self.settings.noise.method == "adaptive":
+            ahead = seconds(z.time_ns - tracks.time_ns[row])
+            self._noise.learn(z, self._compare(tracks.mean[row], tracks.cov[row], ahead, z), sensors)
 
-    def _start(self, z: Measurements, sensors: tuple[str, ...], dt: float) -> tuple[Tracks, Seen]:
-        """Tracks from detections that no track explains, the most exact sensor's first; the others then join them."""
-        settings = self.settings
-        newborn, seen = no_tracks(), Seen.nothing(0, len(sensors))
-        spread = np.trace(z.position_cov[:, :2, :2], axis1=1, axis2=2)
-        present = np.unique(z.sensor)
-        for sensor in sorted(present.tolist(), key=lambda s: (float(np.median(spread[z.sensor == s])), s)):
-            mine = z.take(z.sensor == sensor)
-            pairs = candidates(newborn, mine, self._accel_psd(newborn), settings.climb_psd, settings.association)
-            row, column = assign(pairs, mine)
-            self._absorb(newborn, row, mine.take(column), dt, seen)
-            rest = mine.take(np.setdiff1d(np.arange(len(mine)), column))
-            first = rest.take(rest.score >= settings.existence.birth_score)
-            fresh, seen_fresh = born(first, self._next_id), Seen.nothing(len(first), len(sensors))
-            self._next_id += len(first)
-            self._absorb(fresh, np.arange(len(first)), first, dt, seen_fresh)
-            newborn, seen = join([newborn, fresh]), join([seen, seen_fresh])
+    def _start(self, z: Measurements, dt: float, sensors: int) -> tuple[Tracks, Seen]:
+        """Tracks from detections that no track explains; those of one object by several sensors start one track."""
+        seeds = born(z, 0)
+        seeds.cov[:, :3, :3] = z.R[:, :3, :3]
+        founder = founders(self._candidates(seeds, z), z)
+        strongest = np.full(len(z), -np.inf)
+        np.maximum.at(strongest, founder, z.odds)
+        weakest = existence.log_odds(self.settings.existence.birth_score)
+        founding = np.flatnonzero((founder == np.arange(len(z))) & (strongest >= weakest))
+        newborn, seen = born(z.take(founding), self._next_id), Seen.nothing(len(founding), sensors)
+        newborn.evidence[:] = np.bincount(founder, z.odds, len(z))[founding]
+        self._next_id += len(founding)
+        joins = np.isin(founder, founding)
+        self._absorb(newborn, np.searchsorted(founding, founder[joins]), z.take(joins), dt, seen)
         return newborn, seen
 
     def _weigh_existence(self, tracks: Tracks, seen: Seen, frames: FrameSet, dt: float) -> None:
         settings = self.settings.existence
         position = existence.in_ego(tracks, frames.odom_SE3_ego)
         cell = existence.cells(position)
-        hidden = settings.shadow * existence.shadowed(position, tracks.size, tracks.evidence > 0.0)
-        known = np.flatnonzero((tracks.evidence > 0.0) & (tracks.coasted <= 3) & (hidden < 0.5))
-        total = np.zeros(len(tracks))
-        for index, slot in enumerate(frames.slots):
-            if slot.detections is None or slot.modality not in self.settings.modalities:
-                continue
-            hit = seen.hit[:, index]
-            detection = self._visibility.detection(slot.sensor, cell) * (1.0 - hidden)
-            total += np.where(hit, seen.odds[:, index], np.log1p(-np.minimum(detection, 0.99)))
-            self._visibility.learn(slot.sensor, cell[known], hit[known], dt)
+        believed = tracks.evidence > 0.0
+        hidden = settings.shadow * existence.shadowed(position, tracks.size, believed)
+        looks = [s.detections is not None and s.modality in self.settings.modalities for s in frames.slots]
+        sensors = tuple(s.sensor for s, used in zip(frames.slots, looks, strict=True) if used)
+        hit, odds = seen.hit[:, looks], seen.odds[:, looks]
+        detection = self._visibility.detection(sensors, cell) * (1.0 - hidden[:, None])
+        total = np.where(hit, odds, np.log1p(-np.minimum(detection, 0.99))).sum(axis=1)
+        known = believed & (tracks.coasted <= 3) & (hidden < 0.5)
+        self._visibility.learn(sensors, cell[known], hit[known], dt)
         tracks.evidence[:] = existence.follow(tracks.evidence, total, dt, settings)
 
-    def _lives(self, tracks: Tracks, seen: Seen, time_ns: int) -> npt.NDArray[np.bool_]:
+    def _lives(self, tracks: Tracks, seen: Seen, time_ns: int) -> BoolArray:
         settings = self.settings
-        coasting = seconds(time_ns - tracks.time_ns)
         lives = existence.probability(tracks.evidence) >= settings.existence.death
-        lives &= coasting <= settings.existence.max_coast_s
-        told_apart = np.asarray((seen.hit[:, None, :] & seen.hit[None, :, :]).any(axis=2))
-        lives &= ~duplicate_tracks(tracks, told_apart, settings.merge)
+        lives &= seconds(time_ns - tracks.time_ns) <= settings.existence.max_coast_s
+        hit = seen.hit.astype(np.float32)
+        lives &= ~duplicate_tracks(tracks, hit @ hit.T > 0.0, settings.merge)
         surplus = np.lexsort((tracks.id, -tracks.evidence))[settings.max_tracks :]
         lives[surplus] = False
         return lives
@@ -226,7 +226,7 @@ class Seen:
     horizontal position, 1/m2, as believed.
     """
 
-    hit: npt.NDArray[np.bool_]
+    hit: BoolArray
     odds: FloatArray
     information: FloatArray
 
@@ -237,5 +237,6 @@ class Seen:
 
     def note(self, row: IntArray, z: Measurements, R: FloatArray) -> None:
         self.hit[row, z.sensor] = True
-        self.odds[row, z.sensor] = np.log(z.score / (1.0 - z.score))
-        self.information[row, z.sensor] = np.trace(np.linalg.inv(R[:, :2, :2]), axis1=1, axis2=2)
+        self.odds[row, z.sensor] = z.odds
+        determinant = R[:, 0, 0] * R[:, 1, 1] - R[:, 0, 1] ** 2
+        self.information[row, z.sensor] = (R[:, 0, 0] + R[:, 1, 1]) / determinant  # trace of the 2x2 inverse

@@ -73,7 +73,7 @@ def born(z: Measurements, first_id: int) -> Tracks:
     be taken in by the ordinary update, against which the prior's position weighs nothing."""
     n = len(z)
     mean, cov = np.zeros((n, 5)), np.zeros((n, 5, 5))
-    mean[:, :3] = z.position
+    mean[:, :3] = z.value[:, :3]
     cov[:, [0, 1, 2], [0, 1, 2]] = _ANYWHERE**2
     cov[:, [3, 4], [3, 4]] = (z.class_prob @ SPEED_SIGMA)[:, None] ** 2
     size = z.class_prob @ SIZE
@@ -84,11 +84,11 @@ def born(z: Measurements, first_id: int) -> Tracks:
         cov=cov,
         size=size,
         size_var=(SIZE_SIGMA * size) ** 2,
-        yaw=np.where(np.isfinite(z.yaw), z.yaw, 0.0),
+        yaw=z.yaw.copy(),
         yaw_var=np.full(n, np.pi**2),
         sense=np.zeros(n),
         class_log=np.log(z.class_prob),
-        evidence=np.log(z.score / (1.0 - z.score)),
+        evidence=z.odds.copy(),
         age=np.zeros(n, dtype=np.int64),
         coasted=np.zeros(n, dtype=np.int64),
     )
