@@ -45,7 +45,11 @@ def _imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("ray", "pipeline/deploy_ray.py"), ("zmq", "pipeline/transport/"), ("pickle", "nodes/sources/pandaset_convert.py")],
+    [
+        ("ray", "pipeline/deploy_ray.py"),
+        ("zmq", "pipeline/transport/"),
+        ("pickle", "nodes/sources/pandaset_convert.py"),
+    ],
 )
 def test_a_library_is_imported_only_at_its_home(library: str, home: str) -> None:
     users = {str(p.relative_to(ROOT)) for p in SOURCES if library in {name.split(".")[0] for name in _imports(p)}}

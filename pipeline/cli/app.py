@@ -1,0 +1,36 @@
+"""The `syncline` command and how it ends: a wrong input is one line on standard error and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from pipeline.cli import evaluate, look, machine, play
+from pipeline.core.errors import BadInput
+
+app = typer.Typer(
+    name="syncline",
+    help="Streaming multimodal sensor fusion: aligned, weighed, accounted for.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(play.demo)
+app.command()(play.replay)
+app.command()(play.record)
+app.command()(evaluate.evaluate)
+app.command()(evaluate.compare)
+app.command()(look.view)
+app.command()(machine.doctor)
+app.add_typer(machine.models, name="models")
+
+
+def main() -> None:
+    try:
+        app()
+    except BadInput as error:
+        Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False)
+        sys.exit(2)

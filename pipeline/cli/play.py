@@ -1,0 +1,152 @@
+"""Commands that make a run: `replay` a drive, `record` one without fusing it, `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from calibration.rig import Rig
+from nodes.sources.drive import Drive
+from pipeline.cli.paths import config_file
+from pipeline.cli.progress import RunDisplay
+from pipeline.cli.results import finish_run
+from pipeline.core.errors import BadInput
+from pipeline.graph import Graph, load_graph
+from pipeline.run.config import RunConfig
+from pipeline.run.drives import open_named
+from pipeline.run.one_process import run_in_one_process
+from pipeline.run.supervise import Supervisor
+
+_TRUTH = "truth/objects"
+
+DriveArgument = Annotated[str, typer.Argument(help="Recorded drive (folder or file), or generated[:SEED[:SECONDS]].")]
+Out = Annotated[Path, typer.Option("--report", "--out", "-o", help="Folder for recording, metrics and report.")]
+GraphName = Annotated[str, typer.Option("--graph", "-g", help="Name under configs/graphs, or a YAML file.")]
+Rate = Annotated[float, typer.Option(help="Drive seconds per second; 0 = as fast as it goes, losing nothing.", min=0)]
+Begin = Annotated[float, typer.Option("--from", help="Start, seconds into the drive.", min=0)]
+End = Annotated[float, typer.Option("--to", help="End, seconds into the drive; 0 = all of it.", min=0)]
+Sensors = Annotated[list[str] | None, typer.Option("--sensor", "-s", help="Only these sensors (repeatable).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, nothing else.")]
+
+
+def replay(
+    drive: DriveArgument,
+    out: Out = Path("out/replay"),
+    graph: GraphName = "baseline",
+    rate: Rate = 0.0,
+    live: Annotated[bool, typer.Option(help="The sources stand in for sensors: arrival is stamped anew.")] = False,
+    begin: Begin = 0.0,
+    end: End = 0.0,
+    sensors: Sensors = None,
+    one_process: Annotated[bool, typer.Option(help="No bus, no processes: for debugging.")] = False,
+    ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
+    ray_address: Annotated[str, typer.Option(help="Ray cluster to join; empty starts a local one.")] = "",
+    follow: Annotated[Path | None, typer.Option(help="Repeat the alignment decisions of this recording.")] = None,
+    report: Annotated[bool, typer.Option("--page/--no-page", help="Write report.html and the video.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Play a recorded drive through the pipeline, score it and write a report.
+
+    Example: syncline replay drives/pandaset_002 --report out/
+    """
+    opened = open_named(drive)
+    config = run_config(drive, opened, named_graph(graph, ray and not one_process), begin, end, sensors)
+    config = msgspec.structs.replace(
+        config,
+        rate=1.0 if live and not rate else rate,
+        live=live,
+        ray_address=ray_address,
+        follow=str(follow.resolve()) if follow else "",
+    )
+    run(config, out, one_process=one_process, quiet=as_json)
+    finish_run(out, page=report, as_json=as_json)
+
+
+def record(
+    drive: DriveArgument,
+    out: Out = Path("out/record"),
+    rate: Rate = 1.0,
+    begin: Begin = 0.0,
+    end: End = 0.0,
+    sensors: Sensors = None,
+) -> None:
+    """Record a drive's sensor streams, as they come, without fusing them.
+
+    Example: syncline record generated:3:10 --out out/record
+    """
+    opened = open_named(drive)
+    config = run_config(drive, opened, Graph(name="record", nodes=()), begin, end, sensors)
+    run(msgspec.structs.replace(config, rate=rate, live=True), out, one_process=False, quiet=False)
+    Console().print(f"wrote {out / 'run.mcap'}")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out/demo"),
+    seconds: Annotated[float, typer.Option(help="Length of the generated drive.", min=1, max=60)] = 8.0,
+    seed: Annotated[int, typer.Option(help="Another street.")] = 0,
+    ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
+) -> None:
+    """Generate a short drive with camera, LiDAR and radar, run everything on it and write a report.
+
+    Example: syncline demo --seconds 5
+    """
+    drive = f"generated:{seed}:{seconds:g}"
+    config = run_config(drive, open_named(drive), named_graph("demo", ray), 0.0, 0.0, None)
+    run(config, out, one_process=False, quiet=False)
+    finish_run(out, page=True, as_json=False)
+
+
+def named_graph(name: str, ray: bool) -> Graph:
+    """The graph of that name or file, its fusion step placed."""
+    return load_graph(config_file("graphs", name)).with_placement("ray" if ray else "process")
+
+
+def run_config(
+    name: str, drive: Drive, graph: Graph, begin_s: float, end_s: float, sensors: list[str] | None
+) -> RunConfig:
+    """The whole configuration of a run of ``drive``, checked.
+
+    Raises:
+        BadInput: an unknown sensor, wiring that cannot work, or an empty part of the drive.
+    """
+    known = {topic.rpartition("/")[2] for topic in drive.topics}
+    unknown = sorted(set(sensors or ()) - known)
+    if unknown:
+        raise BadInput(name, "--sensor", f"of {sorted(known)}", unknown)
+    topics = tuple(
+        topic
+        for topic in drive.topics
+        if not sensors or topic.rpartition("/")[2] in sensors or topic in ("pose/ego", _TRUTH)
+    )
+    heard = {topic.rpartition("/")[2] for topic in topics}
+    rig = Rig(vehicle=drive.rig.vehicle, sensors=tuple(s for s in drive.rig.sensors if s.name in heard))
+    start_ns = drive.start_ns + round(begin_s * 1e9)
+    end_ns = drive.start_ns + round(end_s * 1e9) if end_s else drive.end_ns + 1
+    if start_ns >= end_ns:
+        raise BadInput(name, "--from, --to", f"a part of 0..{(drive.end_ns - drive.start_ns) / 1e9:.1f} s", begin_s)
+    config = RunConfig(drive=_absolute(name), graph=graph, rig=rig, topics=topics, start_ns=start_ns, end_ns=end_ns)
+    config.plan()  # raises now rather than in a process
+    return config
+
+
+def run(config: RunConfig, out: Path, *, one_process: bool, quiet: bool) -> None:
+    """Run to the end, with a live display unless ``quiet``.
+
+    Raises:
+        BadInput: a process could not be started, or one stayed dead.
+    """
+    with RunDisplay(config, quiet) as display:
+        if one_process:
+            run_in_one_process(config, out, display.message)
+            return
+        state = Supervisor(config, out, display.state).run()
+    if state.given_up:
+        raise BadInput(out / "logs", "processes", "all to end by themselves", f"dead: {sorted(state.given_up)}")
+
+
+def _absolute(drive: str) -> str:
+    return str(Path(drive).resolve()) if Path(drive).exists() else drive

@@ -1,0 +1,237 @@
+"""The graph: which nodes run, with which settings, wired to which topics, in which process.
+
+A graph is a YAML file under `configs/graphs/`. `plan` expands it for one rig (one detector per camera, ...) and checks
+the wiring before anything starts: every input has a publisher, every output only one, nothing but the recorder and the
+viewer reads `truth/*`, and no node waits for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
+from fusion.fuser import Fuser
+from fusion.tracker import Tracker, TrackerSettings
+from nodes.align import Align, AlignSettings
+from nodes.detect_camera import DetectCamera, DetectCameraSettings
+from nodes.detect_lidar import DetectLidar, DetectLidarSettings
+from nodes.detect_radar import DetectRadar, DetectRadarSettings
+from nodes.fuse import Fuse
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import FrameSet
+from pipeline.core.node import Node
+from pipeline.core.settings import Settings, load_yaml
+from pipeline.sync.ego import EgoSettings
+
+FuserFactory: TypeAlias = Callable[[TrackerSettings], Fuser]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a node is made from beside its own settings."""
+
+    rig: Rig
+    has_poses: bool = True  # someone publishes pose/ego
+    follow: tuple[FrameSet, ...] | None = None  # recorded alignment decisions to repeat
+    remote_fuser: FuserFactory | None = None  # makes the fuser where its placement is `ray`
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One node of the plan: exact topic names in and out, and how to make it (in the process that runs it)."""
+
+    name: str
+    process: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    make: Callable[[Context], Node] = field(repr=False)
+    waits_for: tuple[str, ...] = ()  # instances and sources whose end is this one's end
+
+
+class CameraNodes(Settings, tag_field="node", tag="detect_camera"):
+    """One camera detector per camera of the rig (or only for those in `sensors`)."""
+
+    settings: DetectCameraSettings = DetectCameraSettings()
+    sensors: tuple[str, ...] = ()
+    process: str = "detect_{sensor}"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        for sensor in _chosen(rig.cameras, self.sensors, rig):
+
+            def make(_: Context, sensor: CameraSensor = sensor) -> Node:
+                return DetectCamera(self.settings, sensor)
+
+            yield _detector(sensor.name, f"camera/{sensor.name}", self.process, make)
+
+
+class LidarNodes(Settings, tag_field="node", tag="detect_lidar"):
+    """One LiDAR detector per LiDAR of the rig."""
+
+    settings: DetectLidarSettings = DetectLidarSettings()
+    sensors: tuple[str, ...] = ()
+    process: str = "detect_{sensor}"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        for sensor in _chosen(rig.lidars, self.sensors, rig):
+
+            def make(_: Context, sensor: LidarSensor = sensor) -> Node:
+                return DetectLidar(self.settings, sensor)
+
+            yield _detector(sensor.name, f"lidar/{sensor.name}", self.process, make, "pose/ego")
+
+
+class RadarNodes(Settings, tag_field="node", tag="detect_radar"):
+    """One radar detector per radar of the rig."""
+
+    settings: DetectRadarSettings = DetectRadarSettings()
+    sensors: tuple[str, ...] = ()
+    process: str = "detect_{sensor}"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        for sensor in _chosen(rig.radars, self.sensors, rig):
+
+            def make(_: Context, sensor: RadarSensor = sensor) -> Node:
+                return DetectRadar(self.settings, sensor)
+
+            yield _detector(sensor.name, f"radar/{sensor.name}", self.process, make, "pose/ego")
+
+
+class AlignNode(Settings, tag_field="node", tag="align"):
+    """The aligner: all detections, the ego pose and every stream's own count."""
+
+    settings: AlignSettings = AlignSettings()
+    process: str = "align"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        sensors = [s.name for s in (*rig.cameras, *rig.lidars, *rig.radars)]
+        inputs = [f"detections/{s}" for s in sensors] + [f"stream/{s}" for s in sensors]
+        inputs += [f"status/detect_{s}" for s in sensors] + ["pose/ego", "stream/ego"]
+
+        def make(context: Context) -> Node:
+            ego = self.settings.ego if context.has_poses else EgoSettings(source="identity")
+            return Align(msgspec.structs.replace(self.settings, ego=ego), context.rig, follow=context.follow)
+
+        yield Instance("align", self.process, tuple(inputs), ("frames", "ledger"), make)
+
+
+class FuseNode(Settings, tag_field="node", tag="fuse"):
+    """The fusion step, in this process or in a supervised Ray actor; the scenes are the same to the byte."""
+
+    settings: TrackerSettings = TrackerSettings()
+    placement: Literal["process", "ray"] = "process"
+    process: str = "fuse"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        def make(context: Context) -> Node:
+            if self.placement == "ray" and context.remote_fuser is not None:
+                return Fuse(context.remote_fuser(self.settings))
+            return Fuse(Tracker(self.settings))
+
+        yield Instance("fuse", self.process, ("frames",), ("scene", "progress"), make)
+
+
+NodeSpec: TypeAlias = CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode
+
+
+class Graph(Settings):
+    """A named set of nodes."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    description: str = ""
+
+    def with_placement(self, placement: Literal["process", "ray"]) -> Graph:
+        """The same graph with its fusion step placed elsewhere."""
+        nodes = tuple(_replaced(n, placement) if isinstance(n, FuseNode) else n for n in self.nodes)
+        return Graph(name=self.name, nodes=nodes, description=self.description)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph expanded for one rig and checked; instances in order of data flow."""
+
+    instances: tuple[Instance, ...]
+
+    @property
+    def processes(self) -> dict[str, tuple[Instance, ...]]:
+        names = dict.fromkeys(instance.process for instance in self.instances)
+        return {name: tuple(i for i in self.instances if i.process == name) for name in names}
+
+    def subscribers(self, topic: str) -> tuple[Instance, ...]:
+        return tuple(i for i in self.instances if topic in i.inputs)
+
+
+def load_graph(path: Path) -> Graph:
+    """Raises BadInput naming the file and field."""
+    return load_yaml(path, Graph)
+
+
+def plan(graph: Graph, rig: Rig, source_topics: Collection[str], source: object = "graph") -> Plan:
+    """Expand and check ``graph`` for a rig whose sources publish ``source_topics``.
+
+    Raises:
+        BadInput: wiring that cannot work, naming the node and the topic.
+    """
+    published = {topic: source_of(topic) for topic in source_topics if not topic.startswith("truth/")}
+    wanted = [instance for spec in graph.nodes for instance in spec.instances(rig)]
+    for instance in wanted:
+        for topic in instance.outputs:
+            if topic in published:
+                raise BadInput(source, f"{instance.name}.outputs", "one publisher per topic", topic)
+            published[topic] = instance.name
+    names = [instance.name for instance in wanted]
+    if len(set(names)) < len(names):
+        raise BadInput(source, "nodes", "each node once per sensor", sorted(n for n in names if names.count(n) > 1))
+
+    expanded = []
+    for instance in wanted:
+        for topic in instance.inputs:
+            if topic.startswith("truth/"):
+                raise BadInput(source, f"{instance.name}.inputs", "no truth in the pipeline", topic)
+        inputs = tuple(t for t in instance.inputs if t in published or t.startswith(("stream/", "status/")))
+        data = [t for t in inputs if t in published]
+        if not data or not set(data) - {"pose/ego"}:
+            raise BadInput(source, f"{instance.name}.inputs", f"a publisher of {instance.inputs[0]}", "none")
+        waits_for = tuple(dict.fromkeys(published[t] for t in data))
+        expanded.append(Instance(instance.name, instance.process, inputs, instance.outputs, instance.make, waits_for))
+    return Plan(tuple(_in_order(expanded, source)))
+
+
+def source_of(topic: str) -> str:
+    """Sources are named after what they publish: `camera/front` comes from `source_front`."""
+    return f"source_{topic.rpartition('/')[2]}"
+
+
+def _detector(sensor: str, topic: str, process: str, make: Callable[[Context], Node], *more: str) -> Instance:
+    name = f"detect_{sensor}"
+    return Instance(name, process.format(sensor=sensor), (topic, *more), (f"detections/{sensor}",), make)
+
+
+def _chosen(sensors: tuple, names: tuple[str, ...], rig: Rig) -> tuple:  # type: ignore[type-arg]
+    unknown = set(names) - {s.name for s in sensors}
+    if unknown:
+        raise BadInput(rig.vehicle, "sensors", f"of {[s.name for s in sensors]}", sorted(unknown))
+    return tuple(s for s in sensors if not names or s.name in names)
+
+
+def _replaced(node: FuseNode, placement: Literal["process", "ray"]) -> FuseNode:
+    return FuseNode(settings=node.settings, placement=placement, process=node.process)
+
+
+def _in_order(instances: list[Instance], source: object) -> list[Instance]:
+    """Publishers before their subscribers; a cycle has no such order and is refused."""
+    ordered: list[Instance] = []
+    rest = list(instances)
+    while rest:
+        done = {i.name for i in ordered}
+        ready = [i for i in rest if all(w in done or w.startswith("source_") for w in i.waits_for)]
+        if not ready:
+            raise BadInput(source, "nodes", "no cycle", [i.name for i in rest])
+        ordered += ready
+        rest = [i for i in rest if i not in ready]
+    return ordered

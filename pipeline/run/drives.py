@@ -1,0 +1,38 @@
+"""From what a person names to a drive: a path of any known layout, a run's folder, or `generated[:SEED[:SECONDS]]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calibration.rig import Rig
+from nodes.sources.drive import Drive
+from nodes.sources.generated import GeneratedDrive
+from nodes.sources.open_drive import open_drive
+from nodes.sources.recording import RecordedDrive
+from pipeline.core.errors import BadInput
+from pipeline.core.settings import load_yaml
+
+_DEMO_RIG = Path(__file__).resolve().parents[2] / "configs" / "rigs" / "demo.yaml"
+_RECORDING = "run.mcap"
+
+
+def open_named(name: str) -> Drive:
+    """Raises BadInput: no such path, no known layout, a fault in the data, or numbers that are none."""
+    if name == "generated" or name.startswith("generated:"):
+        return _generated(name)
+    path = Path(name)
+    if (path / _RECORDING).is_file():
+        path = path / _RECORDING
+    return RecordedDrive(path) if path.suffix == ".mcap" else open_drive(path)
+
+
+def _generated(name: str) -> GeneratedDrive:
+    parts = name.split(":")[1:]
+    try:
+        seed = int(parts[0]) if parts else 0
+        seconds = float(parts[1]) if len(parts) > 1 else 8.0
+        if len(parts) > 2:
+            raise ValueError(f"{len(parts)} numbers")
+        return GeneratedDrive(load_yaml(_DEMO_RIG, Rig), seconds, seed)
+    except ValueError as error:
+        raise BadInput(name, "drive", "generated[:SEED[:SECONDS]], such as generated:3:10", error) from error

@@ -1,0 +1,164 @@
+"""One process of a run: some nodes of the plan, or one source, or the recorder. `supervise.py` starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from fusion.fuser import Fuser
+from fusion.tracker import TrackerSettings
+from nodes.record import Record, RecordSettings
+from pipeline.core.clock import SystemClock
+from pipeline.core.messages import FrameSet, Message, NodeStatus, RunInfo
+from pipeline.core.node import Node
+from pipeline.core.recording import RecordingReader
+from pipeline.core.topics import TOPICS
+from pipeline.graph import Context, Instance, Plan, source_of
+from pipeline.run.config import RECORDING_FILE, RunClock, RunConfig, load_config
+from pipeline.run.host import NodeHost
+from pipeline.run.source import HEARTBEAT_NS, Source
+from pipeline.transport.shared_memory import SharedMemoryBus
+
+_POLL_S = 0.02
+
+Stopping = Callable[[], bool]
+
+
+def run_process(folder: Path, name: str, restart: int) -> None:
+    """Be the process ``name`` of the run in ``folder``, started again for the ``restart``-th time, until it ends."""
+    log = os.open(folder / "logs" / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stopping = _on_sigterm()
+    config = load_config(folder)
+    plan = config.plan()
+    with contextlib.closing(SharedMemoryBus(run_name(folder), name)) as bus:
+        if name.startswith("source_"):
+            topic = next(t for t in config.topics if source_of(t) == name)
+            outputs = [topic, f"stream/{name.removeprefix('source_')}"]
+            Source(config, topic, bus, restart, stopping, heard_by_all(bus, plan, outputs)).play()
+        else:
+            instances = (recorder(plan, config, folder),) if name == "record" else plan.processes[name]
+            context = context_of(config)
+            outputs = [topic for instance in instances for topic in instance.outputs]
+            nodes = [(i, i.make(context)) for i in instances]
+            loop = NodeLoop(nodes, bus, config, heard_by_all(bus, plan, outputs))
+            while not loop.ended and not stopping():
+                loop.turn()
+            loop.finish()
+
+
+def run_name(folder: Path) -> str:
+    """Name of the run's bus: runs side by side, in folders of their own, do not mix."""
+    return folder.resolve().as_posix().strip("/").replace("/", "-")[-60:]
+
+
+def recorder(plan: Plan, config: RunConfig, folder: Path) -> Instance:
+    """The recorder as an instance: hears everything that the topics table says is recorded, and ends last."""
+    patterns = tuple(row.pattern for row in TOPICS if row.recorded and row.role in config.record_roles)
+    names = dict.fromkeys([*map(source_of, config.topics), *(i.name for i in plan.instances)])
+
+    def make(_: Context) -> Node:
+        return Record(folder / RECORDING_FILE, RecordSettings(roles=config.record_roles))
+
+    return Instance("record", "record", patterns, (), make, tuple(names))
+
+
+class NodeLoop:
+    """The nodes of one process on one subscription, in the order in which messages come."""
+
+    def __init__(
+        self, nodes: list[tuple[Instance, Node]], bus: SharedMemoryBus, config: RunConfig, ready: Callable[[], bool]
+    ) -> None:
+        self._bus = bus
+        self._ready = ready
+        self._config = config
+        self._host_clock = SystemClock()
+        self._run_clock = RunClock(self._host_clock)
+        self._hosts = [NodeHost(i, node, self._host_clock, self._run_clock) for i, node in nodes]
+        self._started = False
+        self._next_beat_ns = 0
+        inputs = {topic for instance, _ in nodes for topic in instance.inputs}
+        ends = {f"status/{name}" for instance, _ in nodes for name in instance.waits_for}
+        self._subscription = bus.subscribe(sorted(inputs | ends | {"run/info"}))
+
+    @property
+    def ended(self) -> bool:
+        return all(host.ended for host in self._hosts)
+
+    def turn(self) -> None:
+        """Wait a little for one message and work on it; without one, let deadlines pass."""
+        message = self._subscription.receive(_POLL_S)
+        if message is None:
+            self._publish(output for host in self._hosts for output in host.tick())
+        else:
+            self._dispatch(message, self._host_clock.now_ns())
+        if self._host_clock.now_ns() >= self._next_beat_ns and self._ready():
+            self._next_beat_ns = self._host_clock.now_ns() + HEARTBEAT_NS
+            self._publish(host.status(self._subscription.losses) for host in self._hosts)
+
+    def finish(self) -> None:
+        """End what has not ended by itself."""
+        for host in self._hosts:
+            if not host.ended:
+                self._publish(host.finish(self._subscription.losses))
+
+    def _dispatch(self, message: Message, received_ns: int) -> None:
+        if isinstance(message.payload, RunInfo):
+            if self._started:
+                return  # repeated for late comers
+            self._started = True
+            self._run_clock.start(message.payload.started_ns, self._config.start_ns, self._config.rate)
+        for host in self._hosts:
+            if host.wants(message.topic):
+                self._publish(host.take(message, received_ns))
+        if isinstance(message.payload, NodeStatus) and message.payload.ended:
+            for host in self._hosts:
+                self._publish(host.upstream_ended(message.payload.node, self._subscription.losses))
+
+    def _publish(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._bus.publish(message)
+
+
+def heard_by_all(bus: SharedMemoryBus, plan: Plan, topics: Iterable[str]) -> Callable[[], bool]:
+    """A question to ask until it is answered yes: does everyone who must hear these topics listen?
+
+    Nobody says that it is ready before that, and nothing starts before all are: no message is lost at the beginning.
+    """
+    missing = {topic: len({i.process for i in plan.subscribers(topic)} | {"record"}) for topic in topics}
+
+    def ready() -> bool:
+        for topic in [t for t, count in missing.items() if bus.wait_for_subscribers(t, count, 0.0)]:
+            del missing[topic]
+        return not missing
+
+    return ready
+
+
+def context_of(config: RunConfig) -> Context:
+    """What nodes are made from. Ray is imported by the one process that fuses with it."""
+
+    def remote_fuser(settings: TrackerSettings) -> Fuser:
+        from pipeline.deploy_ray import ray_fuser
+
+        return ray_fuser(settings, config.ray_address)
+
+    follow = None
+    if config.follow:
+        with RecordingReader(Path(config.follow)) as recording:
+            follow = tuple(m.payload for m in recording.messages(["frames"]) if isinstance(m.payload, FrameSet))
+    return Context(config.rig, "pose/ego" in config.topics, follow, remote_fuser)
+
+
+def _on_sigterm() -> Stopping:
+    """SIGTERM asks for an orderly end. SIGINT reaches the whole group from a terminal: the supervisor handles it."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return lambda: bool(told)

@@ -1,0 +1,131 @@
+"""A source of a run: one topic of a drive, played from a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import psutil
+
+from nodes.sources.player import Player, PlayerSettings
+from pipeline.core.bus import Bus
+from pipeline.core.clock import SystemClock
+from pipeline.core.messages import Message, NodeStatus, Progress, RunInfo, Stamp, StreamStatus
+from pipeline.run.config import RunClock, RunConfig
+
+HEARTBEAT_NS = 500_000_000
+_RESTART_WAIT_NS = 2_000_000_000
+
+
+class Source:
+    """Plays ``topic``: as fast as fusion follows, or paced by the run's clock.
+
+    Live, the arrival is stamped when it happens; otherwise it is the recorded one. A source that was started again goes
+    on where the run has come to, in a new epoch.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        topic: str,
+        bus: Bus,
+        restart: int,
+        stopping: Callable[[], bool],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._topic = topic
+        self._bus = bus
+        self._restart = restart
+        self._stopping = stopping
+        self._ready = ready
+        self._clock = SystemClock()
+        self._run_clock = RunClock(self._clock)
+        self._name = f"source_{topic.rpartition('/')[2]}"
+        self._published = self._statuses = 0
+        self._next_beat_ns = 0
+        self._process = psutil.Process()
+        self._reference_ns = -1
+        self._subscription = bus.subscribe(["run/info", "progress"])
+        self._drive = config.open()
+
+    def play(self) -> None:
+        """Wait for the signal to begin, then give out the drive to its end."""
+        info = self._signal()
+        if info is not None:
+            self._run_clock.start(info.started_ns, self._config.start_ns, self._config.rate)
+            player = self._player(info)
+            for message in player.play(lambda: self._attend(player)):
+                self._give(message)
+        self._status(ended=True)
+
+    def _signal(self) -> RunInfo | None:
+        """`run/info`, heartbeats going out meanwhile; None when told to stop before it came."""
+        while not self._stopping():
+            message = self._subscription.receive(0.02)
+            if message is not None and isinstance(message.payload, RunInfo):
+                return message.payload
+            self._beat()
+        return None
+
+    def _player(self, info: RunInfo) -> Player:
+        config = self._config
+        start_ns, begin_ns = config.start_ns, info.started_ns
+        if self._restart:
+            start_ns, begin_ns = self._reached(), self._clock.now_ns()
+        window = 0 if config.rate else config.window
+        settings = PlayerSettings(rate=config.rate, start_ns=start_ns, end_ns=config.end_ns, window=window)
+        return Player(self._drive, self._clock, settings, topics=[self._topic], begin_ns=begin_ns)
+
+    def _reached(self) -> int:
+        """Drive time at which a source that comes back goes on: now, or where fusion has come to."""
+        if self._config.rate:
+            return self._run_clock.now_ns()
+        give_up_ns = self._clock.now_ns() + _RESTART_WAIT_NS
+        while self._clock.now_ns() < give_up_ns:
+            message = self._subscription.receive(0.05)
+            if message is not None and isinstance(message.payload, Progress):
+                return message.payload.reference_ns
+        return self._config.start_ns
+
+    def _attend(self, player: Player) -> bool:
+        """Hand progress to the player; False ends the play."""
+        message = self._subscription.receive(0.0)
+        while message is not None:
+            if isinstance(message.payload, Progress):
+                player.progress(message.payload)
+            message = self._subscription.receive(0.0)
+        self._beat()
+        return not self._stopping()
+
+    def _give(self, message: Message) -> None:
+        stamp = message.stamp
+        if self._restart:
+            stamp = msgspec.structs.replace(stamp, epoch=stamp.epoch + self._restart)
+        if self._config.live and not isinstance(message.payload, StreamStatus):
+            stamp = msgspec.structs.replace(stamp, arrival_ns=max(self._run_clock.now_ns(), stamp.arrival_ns))
+        self._bus.publish(Message(message.topic, stamp, message.payload))
+        if not isinstance(message.payload, StreamStatus):
+            self._published += 1
+
+    def _beat(self) -> None:
+        if self._clock.now_ns() >= self._next_beat_ns and self._ready():
+            self._next_beat_ns = self._clock.now_ns() + HEARTBEAT_NS
+            self._status(ended=False)
+
+    def _status(self, *, ended: bool) -> None:
+        times = self._process.cpu_times()
+        payload = NodeStatus(
+            node=self._name,
+            received=self._published,
+            published=self._published,
+            failed=sum(self._drive.unreadable.values()),
+            losses=dict(self._drive.unreadable),
+            cpu_s=times.user + times.system,
+            rss_bytes=self._process.memory_info().rss,
+            ended=ended,
+        )
+        now_ns = self._clock.now_ns()
+        stamp = Stamp(sensor_ns=now_ns, arrival_ns=now_ns, time_ns=now_ns, sequence=self._statuses)
+        self._bus.publish(Message(f"status/{self._name}", stamp, payload))
+        self._statuses += 1

@@ -1,0 +1,200 @@
+"""Runs a plan as separate processes on one host: starts them, begins together, restarts what dies, ends in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import LedgerState, Message, NodeStatus, Progress, Stamp
+from pipeline.graph import source_of
+from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
+from pipeline.run.process import recorder, run_name, run_process
+from pipeline.transport.run_folder import cleanup
+from pipeline.transport.shared_memory import SharedMemoryBus
+
+logger = logging.getLogger(__name__)
+
+_READY_TIMEOUT_NS = 120_000_000_000
+_REPEAT_NS = 1_000_000_000
+_STOP_TIMEOUT_NS = 20_000_000_000
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass
+class RunState:
+    """What the supervisor knows while a run goes on; handed to ``on_change`` for whoever shows it."""
+
+    ready: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    names: tuple[str, ...] = ()
+    started: bool = False
+    index: int = -1
+    reference_ns: int = 0
+    restarts: dict[str, int] = field(default_factory=dict)
+    given_up: dict[str, int] = field(default_factory=dict)  # process -> exit code
+    status: dict[str, NodeStatus] = field(default_factory=dict)
+    ledger: LedgerState | None = None
+
+
+class Supervisor:
+    """One run. `run` returns when everything has ended.
+
+    Raises:
+        BadInput: a process did not come up; the message names its log.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, on_change: Callable[[RunState], None] = lambda _: None) -> None:
+        self._config = config
+        self._folder = folder
+        self._on_change = on_change
+        self._clock = SystemClock()
+        self._plan = config.plan()
+        self._members = {name: tuple(i.name for i in members) for name, members in self._plan.processes.items()}
+        self._members |= {source_of(topic): (source_of(topic),) for topic in config.topics}
+        self._members["record"] = (recorder(self._plan, config, folder).name,)
+        self._processes: dict[str, ForkServerProcess] = {}
+        self._sequence = 0
+        # A server that has imported everything once forks each process: fifteen start in the time of one.
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([run_process.__module__])
+        for variable, value in _ONE_THREAD.items():
+            os.environ.setdefault(variable, value)
+        self.state = RunState(names=tuple(name for members in self._members.values() for name in members))
+
+    def run(self) -> RunState:
+        if (self._folder / RECORDING_FILE).exists():
+            raise BadInput(self._folder, RECORDING_FILE, "a folder without an earlier recording", "one")
+        save_config(self._config, self._folder)
+        (self._folder / "logs").mkdir(exist_ok=True)
+        cleanup(run_name(self._folder))
+        with contextlib.closing(SharedMemoryBus(run_name(self._folder), "supervisor")) as bus:
+            subscription = bus.subscribe(["status/*", "progress", "ledger"])
+            try:
+                for name in self._members:
+                    self._start(name)
+                self._until_ready(subscription)
+                self._until_ended(bus, subscription)
+            except KeyboardInterrupt:
+                logger.warning("interrupted: ending the sources, the rest drains")
+                self._stop_sources()
+                self._until_ended(bus, subscription)
+            finally:
+                self._stop_all()
+        cleanup(run_name(self._folder))
+        return self.state
+
+    def pid(self, process: str) -> int | None:
+        """Of a process, by its name in the plan; for fault tests."""
+        return self._processes[process].pid
+
+    def _start(self, name: str) -> None:
+        arguments = (self._folder, name, self.state.restarts.get(name, 0))
+        process = self._context.Process(target=run_process, args=arguments, name=name)
+        process.start()
+        self._processes[name] = process
+
+    def _until_ready(self, subscription: object) -> None:
+        give_up_ns = self._clock.now_ns() + _READY_TIMEOUT_NS
+        while self.state.ready < set(self.state.names):
+            self._listen(subscription)
+            for name, process in self._processes.items():
+                if process.exitcode is not None:
+                    raise BadInput(self._log(name), "process", "to start", f"exit code {process.exitcode}")
+            if self._clock.now_ns() > give_up_ns:
+                late = sorted(set(self.state.names) - self.state.ready)
+                raise BadInput(self._folder / "logs", "processes", "all ready within 120 s", f"not ready: {late}")
+
+    def _until_ended(self, bus: SharedMemoryBus, subscription: object) -> None:
+        """Tell everyone to begin; until the recorder has ended, restart what dies and speak for what cannot be."""
+        started_ns = self._clock.now_ns() + 200_000_000
+        self.state.started = True
+        next_repeat_ns = 0
+        while self._processes["record"].exitcode is None:
+            now_ns = self._clock.now_ns()
+            if now_ns >= next_repeat_ns:
+                next_repeat_ns = now_ns + _REPEAT_NS
+                bus.publish(run_info(self._config, started_ns, self._count()))
+                self._speak_for_the_dead(bus)
+            self._listen(subscription)
+            self._watch()
+
+    def _watch(self) -> None:
+        """Start again what died before its end, until its restarts are used up."""
+        for name, process in self._processes.items():
+            code = process.exitcode
+            if code is None or set(self._members[name]) <= self.state.ended or name in self.state.given_up:
+                continue
+            used = self.state.restarts.get(name, 0)
+            logger.warning("%s died with exit code %s; see %s", name, code, self._log(name))
+            if used < self._config.restarts and name != "record":
+                self.state.restarts[name] = used + 1
+                self._start(name)
+            else:
+                self.state.given_up[name] = code
+            self._on_change(self.state)
+
+    def _speak_for_the_dead(self, bus: SharedMemoryBus) -> None:
+        """Repeat every end, for nodes that were restarted and missed it, and tell the end of what stays dead."""
+        dead = {member for name in self.state.given_up for member in self._members[name]}
+        for member in sorted(dead | (self.state.ended if self.state.restarts else set())):
+            last = self.state.status.get(member)
+            ended = NodeStatus(
+                node=member,
+                received=last.received if last else 0,
+                published=last.published if last else 0,
+                failed=last.failed if last else 0,
+                losses=last.losses if last else {},
+                last_error="process died" if member in dead else (last.last_error if last else ""),
+                ended=True,
+            )
+            now_ns = self._clock.now_ns()
+            stamp = Stamp(sensor_ns=now_ns, arrival_ns=now_ns, time_ns=now_ns, sequence=self._count())
+            bus.publish(Message(f"status/{member}", stamp, ended))
+
+    def _listen(self, subscription: object) -> None:
+        message = subscription.receive(0.05)  # type: ignore[attr-defined]
+        while message is not None:
+            payload = message.payload
+            if isinstance(payload, NodeStatus):
+                self.state.ready.add(payload.node)
+                self.state.status[payload.node] = payload
+                if payload.ended:
+                    self.state.ended.add(payload.node)
+            elif isinstance(payload, Progress):
+                self.state.index, self.state.reference_ns = payload.index, payload.reference_ns
+            elif isinstance(payload, LedgerState):
+                self.state.ledger = payload
+            message = subscription.receive(0.0)  # type: ignore[attr-defined]
+        self._on_change(self.state)
+
+    def _count(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    def _stop_sources(self) -> None:
+        for name, process in self._processes.items():
+            if name.startswith("source_"):
+                process.terminate()
+
+    def _stop_all(self) -> None:
+        """Whatever still runs is asked to end, then made to."""
+        for process in self._processes.values():
+            if process.exitcode is None:
+                process.terminate()
+        give_up_ns = self._clock.now_ns() + _STOP_TIMEOUT_NS
+        for process in self._processes.values():
+            process.join(max((give_up_ns - self._clock.now_ns()) / 1e9, 0.1))
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+
+    def _log(self, name: str) -> Path:
+        return self._folder / "logs" / f"{name}.log"
