@@ -5,6 +5,7 @@ Liveness checks, the recorder, the viewer and `docs/topics.md` derive from it.
 
 from __future__ import annotations
 
+import functools
 from typing import Literal, NamedTuple
 
 from pipeline.core import messages as m
@@ -49,6 +50,7 @@ TOPICS = (
 )
 
 
+@functools.lru_cache(maxsize=4096)
 def topic_row(name: str) -> Topic:
     """The row for a topic name.
 

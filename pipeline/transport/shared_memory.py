@@ -70,7 +70,7 @@ class SharedMemoryBus:
         elif size <= self._settings.inline_bytes:
             self._publisher.send(topic, None, b"".join(parts))
         else:
-            self._publisher.send(topic, self._ring(topic).write(parts, size))
+            self._ring(topic).write(parts, size, lambda place: self._publisher.send(topic, place))
 
     def subscribe(self, topics: Sequence[str]) -> ZmqSubscription:
         """Raises:

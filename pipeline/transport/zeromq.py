@@ -23,6 +23,9 @@ from pipeline.transport.inbox import Inbox
 from pipeline.transport.notify import Notify, unpack
 from pipeline.transport.ring import Place, RingReader, Segment
 
+# Plain integers: on the way of every message ZeroMQ's enumerations cost more than the calls they are for.
+_EVENTS, _READABLE, _DONTWAIT, _SNDMORE = (int(flag) for flag in (zmq.EVENTS, zmq.POLLIN, zmq.DONTWAIT, zmq.SNDMORE))
+
 RECONNECT_MS, RECONNECT_MAX_MS = 50, 500
 _LOOK_AROUND_NS = 100_000_000  # how often a waiting subscription looks for new publishers
 _MAX_STREAMS = 4096  # a peer that makes up names must not fill the memory
@@ -38,7 +41,8 @@ class Publisher:
         self._node = node
         self.instance = int.from_bytes(os.urandom(8), "little")
         self._counters: Counter[str] = Counter()
-        self._subscribers: Counter[bytes] = Counter()
+        self._subscribers: Counter[bytes] = Counter()  # by prefix
+        self._counts: dict[str, int] = {}  # by topic, until a subscriber comes or goes
         self._clock = SystemClock()
 
     def wanted(self, topic: str) -> bool:
@@ -46,14 +50,14 @@ class Publisher:
         return self._count(topic) > 0
 
     def send(self, topic: str, place: Place | None, data: Buffer | None = None) -> None:
-        """Say that a message lies at ``place``, or send it as ``data``. Never waits."""
+        """Say that a message lies (or is just being laid) at ``place``, or send it as ``data``. Never waits."""
         notify = Notify(topic, self._node, self.instance, self._counters[topic], place).pack()
         self._counters[topic] += 1
         if data is None:
-            self._socket.send(notify, zmq.DONTWAIT)
+            self._socket.send(notify, _DONTWAIT)
         else:
-            self._socket.send(notify, zmq.DONTWAIT | zmq.SNDMORE)
-            self._socket.send(data, zmq.DONTWAIT)
+            self._socket.send(notify, _DONTWAIT | _SNDMORE)
+            self._socket.send(data, _DONTWAIT)
 
     def skip(self, topic: str) -> None:
         """Count a message that nobody wants."""
@@ -69,13 +73,22 @@ class Publisher:
         return True
 
     def _count(self, topic: str) -> int:
-        while int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
-            said = self._socket.recv(zmq.DONTWAIT)
+        while _is_readable(self._socket):
+            said = self._socket.recv(_DONTWAIT)
             if said[:1] in (b"\0", b"\1"):
                 self._subscribers[said[1:]] += 1 if said[0] else -1
                 self._subscribers += Counter()  # forgets what fell to zero
-        name = f"{topic}\0".encode()
-        return sum(count for prefix, count in self._subscribers.items() if name.startswith(prefix))
+                self._counts.clear()
+        count = self._counts.get(topic)
+        if count is None:
+            name = f"{topic}\0".encode()
+            count = sum(number for prefix, number in self._subscribers.items() if name.startswith(prefix))
+            self._counts[topic] = count
+        return count
+
+
+def _is_readable(socket: zmq.Socket[bytes]) -> bool:
+    return bool(int(socket.get(_EVENTS)) & _READABLE)
 
 
 class Gaps:
@@ -182,9 +195,9 @@ class ZmqSubscription:
     def _drain(self) -> None:
         """Take in what has come. Ring segments are opened now, before their files can go."""
         for _ in range(_DRAIN):
-            if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            if not _is_readable(self._socket):
                 return
-            frame, *rest = self._socket.recv_multipart(zmq.DONTWAIT)
+            frame, *rest = self._socket.recv_multipart(_DONTWAIT)
             try:
                 notify = unpack(frame)
                 missing, reason = self._gaps.missing(notify)

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -76,6 +76,15 @@ def read_to_the_end(base: str, node: str, results: Connection) -> None:
     bus.close()
 
 
+def acknowledge_each(base: str, node: str, results: Connection) -> None:
+    bus = open_bus(base, node)
+    subscription = bus.subscribe([TOPIC])
+    results.send("ready")
+    while (message := subscription.receive(PATIENCE_S)) is not None:
+        results.send((message.stamp.sequence, is_whole(message)))
+    bus.close()
+
+
 class Children:
     """Child processes of a test, killed at its end."""
 
@@ -87,9 +96,9 @@ class Children:
     def writer(self, node: str, epoch: int, run: str = "run") -> SpawnProcess:
         return self._start(write_for_ever, (self.base, node, epoch, run))
 
-    def reader(self, node: str) -> tuple[SpawnProcess, Connection]:
+    def reader(self, node: str, what: Callable[..., None] = read_to_the_end) -> tuple[SpawnProcess, Connection]:
         here, there = SPAWN.Pipe()
-        process = self._start(read_to_the_end, (self.base, node, there))
+        process = self._start(what, (self.base, node, there))
         there.close()
         self._pipes.append(here)
         assert here.poll(PATIENCE_S)
@@ -214,6 +223,18 @@ def test_a_stalled_reader_neither_blocks_the_writer_nor_fills_memory(base: str, 
     assert found["lost"] > 0
     assert found["received"] + found["lost"] >= 10_000
     reader.join()
+    bus.close()
+
+
+def test_a_reader_that_keeps_up_loses_nothing(base: str, children: Children) -> None:
+    """The next frame is written the moment the last was acknowledged, so that copy and read meet in every way."""
+    bus = open_bus(base, "writer")
+    _, pipe = children.reader("reader", acknowledge_each)
+    assert bus.wait_for_subscribers(TOPIC, 1, PATIENCE_S)
+    for k in range(3000):
+        bus.publish(frame(k))
+        assert pipe.poll(PATIENCE_S)
+        assert pipe.recv() == (k, True)
     bus.close()
 
 

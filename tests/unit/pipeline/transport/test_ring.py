@@ -3,12 +3,15 @@ from __future__ import annotations
 import errno
 import gc
 import os
-from collections.abc import Callable
+import queue
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import pipeline.transport.ring as ring_module
 from pipeline.core.errors import BadInput
 from pipeline.transport.ring import Place, RingReader, RingWriter
 
@@ -23,7 +26,9 @@ def path_of(tmp_path: Path) -> PathOf:
 
 def write(ring: RingWriter, value: int, size: int = 1000) -> Place:
     half = size // 2
-    return ring.write([bytes([value]) * half, b"", bytearray([value]) * (size - half)], size)
+    places: list[Place] = []
+    ring.write([bytes([value]) * half, b"", bytearray([value]) * (size - half)], size, places.append)
+    return places[0]
 
 
 def read(ring: RingReader, place: Place) -> np.ndarray | None:
@@ -109,23 +114,76 @@ def test_memory_is_taken_slot_by_slot_and_bounded_by_the_largest_message(path_of
     assert os.stat(path_of(100 + place.segment)).st_blocks * 512 < 1.5e6
 
 
-def test_a_writer_that_died_while_writing_leaves_nothing_to_read(path_of: PathOf) -> None:
-    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
-    place = write(writer, 1)
+class Interrupted(list[bytes]):
+    """Parts of a message: half of it, then something else happens first."""
 
+    def __init__(self, value: int, happens: Callable[[], object]) -> None:
+        super().__init__([bytes([value]) * 500, bytes([value]) * 500])
+        self._happens = happens
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self[0]
+        self._happens()
+        yield self[1]
+
+
+def test_a_reader_that_is_there_first_waits_for_the_end_of_the_copy(path_of: PathOf) -> None:
+    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
+    places: queue.Queue[Place] = queue.Queue()
+    go_on = threading.Event()
+    writing = threading.Thread(target=writer.write, args=(Interrupted(7, go_on.wait), 1000, places.put))
+    writing.start()
+    going = threading.Timer(0.02, go_on.set)
+    going.start()
+    assert is_filled(read(reader, places.get(timeout=10)), 7)
+    writing.join()
+    going.join()
+
+
+def test_a_copy_that_ends_just_as_the_reader_looks_is_not_lost(path_of: PathOf) -> None:
+    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
+    places: queue.Queue[Place] = queue.Queue()
+    go_on = threading.Event()
+    writing = threading.Thread(target=writer.write, args=(Interrupted(7, go_on.wait), 1000, places.put))
+    writing.start()
+    place = places.get(timeout=10)
+    segment = reader.open(place.segment)
+    lock = segment.lock
+
+    def lock_and_let_the_writer_finish(slot: int, kind: int) -> bool:
+        taken = lock(slot, kind)
+        go_on.set()
+        writing.join()
+        return taken
+
+    segment.lock = lock_and_let_the_writer_finish  # type: ignore[method-assign]
+    assert is_filled(reader.read(segment, place), 7)
+
+
+def test_a_reader_does_not_wait_for_ever(path_of: PathOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring_module, "_MAX_NAPS", 3)
+    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
+    places: list[Place] = []
+    found: list[object] = []
+    writer.write(Interrupted(7, lambda: found.append(read(reader, places[0]))), 1000, places.append)
+    assert found == [None]
+    assert is_filled(read(reader, places[0]), 7)
+
+
+def test_a_writer_that_died_while_writing_leaves_nothing_to_read(path_of: PathOf) -> None:
     class Death(BaseException):
         pass
 
-    class Parts(list[bytes]):
-        def __iter__(self):  # type: ignore[no-untyped-def]
-            yield b"x" * 500
-            raise Death
+    def die() -> None:
+        raise Death
 
-    for _ in range(SLOTS - 1):
-        write(writer, 2)
+    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
+    places = [write(writer, value) for value in range(SLOTS)]
     with pytest.raises(Death):
-        writer.write(Parts(), 1000)
-    assert read(reader, place) is None
+        writer.write(Interrupted(7, die), 1000, places.append)
+    assert places[0].slot == places[-1].slot
+    assert read(reader, places[0]) is None
+    assert read(reader, places[-1]) is None
 
 
 def test_full_shared_memory_is_an_error_not_a_crash(path_of: PathOf, monkeypatch: pytest.MonkeyPatch) -> None:
