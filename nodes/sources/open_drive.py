@@ -39,6 +39,12 @@ LAYOUTS = (
         PandaSetDrive,
     ),
     Layout(
+        "PandaSet (official pickles)",
+        "lidar/*.pkl.gz",
+        lambda path: any((path / "lidar").glob("*.pkl*")),
+        lambda path: _refuse_pickles(path),
+    ),
+    Layout(
         "KITTI raw",
         "velodyne_points/ with calib_*.txt one folder up, or one <date>/<date>_drive_<n>_sync/ below",
         lambda path: bool(_kitti_drives(path)),
@@ -47,11 +53,14 @@ LAYOUTS = (
     Layout(
         "nuScenes",
         "v1.0-*/scene.json; for one of several scenes <folder>/<scene>",
-        lambda path: tables_folder(path) is not None or (tables_folder(path.parent) is not None and not path.exists()),
+        lambda path: tables_folder(path if path.exists() else path.parent) is not None,
         lambda path: NuScenesDrive(path) if path.exists() else NuScenesDrive(path.parent, path.name),
     ),
     Layout(
-        "Astyx", "frames.csv and radar/", lambda p: (p / "frames.csv").is_file() and (p / "radar").is_dir(), AstyxDrive
+        "Astyx",
+        "frames.csv and radar/",
+        lambda path: (path / "frames.csv").is_file() and (path / "radar").is_dir(),
+        AstyxDrive,
     ),
 )
 """In the order in which they are tried."""
@@ -69,6 +78,11 @@ def open_drive(path: Path) -> Drive:
     if not path.exists():
         raise BadInput(path, "drive", "a folder or file", "nothing there")
     raise BadInput(path, "layout", f"one of: {'; '.join(f'{x.name}: {x.sign}' for x in LAYOUTS)}", _listing(path))
+
+
+def _refuse_pickles(path: Path) -> Drive:
+    command = f"python -m nodes.sources.pandaset_convert {path} <target> --i-trust-these-pickles"
+    raise BadInput(path, "lidar", f"no pickles, which are never opened here; convert once: {command}", "pickles")
 
 
 def _kitti_drives(path: Path) -> list[Path]:
