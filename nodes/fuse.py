@@ -35,11 +35,10 @@ class Fuse:
         place = (message.stamp.epoch, frames.index)
         if self._last is not None and place <= self._last:
             self.duplicates += 1
-            return []
+            return
         if self._last is not None and place[0] == self._last[0] and frames.index > self._last[1] + 1:
             self.skipped += frames.index - self._last[1] - 1
             _log.warning("frame sets %d to %d never came", self._last[1] + 1, frames.index - 1)
-        scene = self._fuser.step(frames, message.stamp.time_ns)
         self._last = place
         stamp = Stamp(
             sensor_ns=message.stamp.time_ns,
@@ -48,8 +47,14 @@ class Fuse:
             sequence=frames.index,
             epoch=message.stamp.epoch,
         )
-        progress = Progress(reference_ns=message.stamp.time_ns, index=frames.index)
-        return [Message("scene", stamp, scene), Message("progress", stamp, progress)]
+        progress = Message("progress", stamp, Progress(reference_ns=message.stamp.time_ns, index=frames.index))
+        try:
+            scene = self._fuser.step(frames, message.stamp.time_ns)
+        except Exception:
+            yield progress  # the instant is over all the same: what feeds the run must not wait for it
+            raise
+        yield Message("scene", stamp, scene)
+        yield progress
 
     def tick(self, now_ns: int) -> Iterable[Message]:
         return []

@@ -5,7 +5,7 @@ import pytest
 
 from fusion.tracker import Tracker
 from nodes.fuse import Fuse
-from pipeline.core.messages import Message, Progress, Scene, Stamp
+from pipeline.core.messages import FrameSet, Message, Progress, Scene, Stamp
 from tests.scenes import Sensor, Thing, drive
 
 FRAMES = [
@@ -34,21 +34,40 @@ def test_one_scene_and_one_progress_per_frame_set_with_no_time_of_this_machine()
 
 def test_a_frame_set_that_comes_twice_is_fused_once():
     node = Fuse(Tracker())
-    first = [next(iter(node.step(frames, 0))) for frames in FRAMES[:3]]
+    first = [scene for frames in FRAMES[:3] for scene, _ in [node.step(frames, 0)]]
     assert list(node.step(FRAMES[1], 0)) == list(node.step(FRAMES[2], 0)) == []
     assert node.duplicates == 2
-    after = next(iter(node.step(FRAMES[3], 0)))
+    after, _ = node.step(FRAMES[3], 0)
     assert after.payload.track_id.tolist() == first[-1].payload.track_id.tolist()
 
 
 def test_a_frame_set_that_never_came_is_counted_and_not_waited_for():
     node = Fuse(Tracker())
-    node.step(FRAMES[0], 0)
-    scene = next(iter(node.step(FRAMES[4], 0)))
+    list(node.step(FRAMES[0], 0))
+    scene, _ = node.step(FRAMES[4], 0)
     assert node.skipped == 3
     assert np.allclose(scene.payload.track_position[0, 0], 10.4, atol=0.6)
 
 
 def test_only_frame_sets_are_taken():
     with pytest.raises(TypeError, match="frame sets"):
-        Fuse(Tracker()).step(Message("progress", FRAMES[0].stamp, Progress(reference_ns=0, index=0)), 0)
+        list(Fuse(Tracker()).step(Message("progress", FRAMES[0].stamp, Progress(reference_ns=0, index=0)), 0))
+
+
+class _Failing:
+    def step(self, frames: FrameSet, time_ns: int) -> Scene:
+        raise ArithmeticError("this frame set")
+
+    def snapshot(self) -> bytes:
+        return b""
+
+    def restore(self, snapshot: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_frame_set_that_cannot_be_fused_still_counts_as_done() -> None:
+    out = []
+    with pytest.raises(ArithmeticError):
+        out.extend(Fuse(_Failing()).step(FRAMES[0], 0))  # extend keeps what came before the error
+    assert [message.topic for message in out] == ["progress"]
