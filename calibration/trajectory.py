@@ -13,7 +13,7 @@ from calibration.se3 import SE3, FloatArray, hat, interpolate
 
 Rows: TypeAlias = npt.NDArray[Any]  # (3, n), float32 or float64
 
-_CHUNK = 16384  # points worked on at a time: their nine intermediate rows stay in the processor's cache
+_CHUNK = 32768  # points worked on at a time: their intermediate rows stay in the processor's cache
 
 
 class Trajectory:
@@ -55,8 +55,9 @@ class Trajectory:
         """
         times = self._checked(times_ns)
         left = self._interval(times)
-        right = np.minimum(left + 1, len(self.times_ns) - 1)
-        return interpolate(self.poses[left], self.poses[right], (times - self.times_ns[left]) / self._spans[left])
+        right = self._next(left)
+        span = np.maximum(self.times_ns[right] - self.times_ns[left], 1)
+        return interpolate(self.poses[left], self.poses[right], (times - self.times_ns[left]) / span)
 
     def velocity(self, time_ns: int) -> tuple[FloatArray, FloatArray]:
         """Linear (3,) m/s and angular (3,) rad/s velocity of the child at one time, both in the child's axes.
@@ -68,7 +69,7 @@ class Trajectory:
         """
         here = self.at(time_ns)
         left = int(self._interval(np.asarray(time_ns)))
-        seconds = float(self._spans[left]) * 1e-9
+        seconds = self._span(left) * 1e-9
         return here.inverse().rotate(self._shifts[left]) / seconds, self._turns[left] / seconds
 
     def relative_to(self, time_ns: int) -> Trajectory:
@@ -112,11 +113,14 @@ class Trajectory:
         """Index of the sample before each time, such that another one follows (0 for a single sample)."""
         return np.asarray(np.searchsorted(self.times_ns[1:-1], times, side="right"))
 
-    # What changes over each interval; a last row of rest lets a single sample stand for a trajectory.
+    def _next(self, left: Any) -> Any:
+        """Index of the sample after, or of the same one where it is the only one."""
+        return np.minimum(left + 1, len(self.times_ns) - 1)
 
-    @cached_property
-    def _spans(self) -> npt.NDArray[np.int64]:
-        return np.diff(self.times_ns, append=self.times_ns[-1] + 1)
+    def _span(self, left: int) -> int:
+        return max(int(self.times_ns[self._next(left)] - self.times_ns[left]), 1)
+
+    # What changes over each interval; a last row of rest lets a single sample stand for a trajectory.
 
     @cached_property
     def _shifts(self) -> FloatArray:
@@ -155,26 +159,32 @@ class Trajectory:
     def _move(self, times_ns: npt.ArrayLike, points: Rows, kernel: Callable[[int, Rows, Rows], Rows]) -> Rows:
         """Hand the points (N, 3) to ``kernel`` in pieces of one interval each, as rows (3, n) with their fractions."""
         times = self._checked(times_ns)
+        dtype = points.dtype if points.dtype == np.float32 else np.dtype(np.float64)
+        out = np.empty(points.shape, dtype)
+        for first in range(0, len(times), _CHUNK):
+            chunk = slice(first, first + _CHUNK)
+            rows = np.array(points[chunk].T, dtype=dtype, order="C")  # a copy
+            out[chunk] = self._move_chunk(times[chunk], rows, kernel).T
+        return out
+
+    def _move_chunk(self, times: npt.NDArray[np.int64], p: Rows, kernel: Callable[[int, Rows, Rows], Rows]) -> Rows:
         interval = self._interval(times)
         order = None
         if (interval[1:] < interval[:-1]).any():
-            narrow = np.min_scalar_type(len(self.times_ns))  # small integers are sorted by radix: O(N)
+            narrow = np.min_scalar_type(len(self.times_ns))  # small integers are sorted by radix: O(n)
             order = np.argsort(interval.astype(narrow), kind="stable")
-            times, interval, points = times[order], interval[order], np.take(points, order, axis=0, mode="clip")
-        dtype = points.dtype if points.dtype == np.float32 else np.dtype(np.float64)
-        p = np.array(points.T, dtype=dtype, order="C")  # a copy; rows are four times faster to work on than (N, 3)
-        lefts = np.arange(interval[0], interval[-1] + 1) if len(interval) else interval
-        bounds = np.searchsorted(interval, [*lefts, len(self.times_ns)])
-        for left, start, stop in zip(lefts.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            for first in range(start, stop, _CHUNK):
-                piece = slice(first, min(first + _CHUNK, stop))
-                fraction = ((times[piece] - self.times_ns[left]) / self._spans[left]).astype(dtype)
+            times, p = times[order], np.take(p, order, axis=1, mode="clip")  # clip: not buffered
+        stop = 0
+        for left, count in enumerate(np.bincount(interval).tolist()):
+            start, stop = stop, stop + count
+            if count:
+                piece = slice(start, stop)
+                fraction = ((times[piece] - self.times_ns[left]) / self._span(left)).astype(p.dtype)
                 p[:, piece] = kernel(left, p[:, piece], fraction)
-        if order is None:
-            return np.ascontiguousarray(p.T)
-        out = np.empty_like(p.T, order="C")
-        out[order] = p.T
-        return out
+        if order is not None:
+            for row in p:
+                row[order] = row.copy()
+        return p
 
 
 def _column(vector: FloatArray, like: Rows) -> Rows:
