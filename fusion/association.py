@@ -14,11 +14,13 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
 
-from fusion.kalman import innovate, predict
+from fusion.kalman import innovate
 from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, seconds
 from fusion.tracks import Tracks
 from pipeline.core.messages import C
 from pipeline.core.settings import Settings
+
+_MAX_WANDER = 1.0  # m2: bound of what `innovate` adds to R
 
 
 class AssociationSettings(Settings, frozen=True):
@@ -53,16 +55,15 @@ class Pairs(NamedTuple):
 
 
 def candidates(
-    tracks: Tracks, z: Measurements, accel_psd: FloatArray, climb_psd: float, settings: AssociationSettings
+    tracks: Tracks, z: Measurements, time_ns: int, accel_psd: FloatArray, settings: AssociationSettings
 ) -> Pairs:
-    """All pairs inside the gate, each track predicted to the instant of the detection it is paired with."""
-    row, column = _near(tracks, z, accel_psd, settings)
-    pair_z = z.take(column)
-    dt = seconds(pair_z.time_ns - tracks.time_ns[row])
-    mean, cov = predict(tracks.mean[row], tracks.cov[row], dt, accel_psd[row], climb_psd)
+    """All pairs inside the gate; the tracks stand at ``time_ns``, each detection is met at its own instant."""
+    ahead = seconds(z.time_ns - time_ns)
+    row, column = _near(tracks, z, ahead, settings)
+    pair_z, cov = z.take(column), tracks.cov[row]
     cov[:, 0, 0] += settings.slack_m**2
     cov[:, 1, 1] += settings.slack_m**2
-    seen = innovate(mean, cov, np.minimum(dt, 0.0), pair_z, settings.resolve_sigmas)
+    seen = innovate(tracks.mean[row], cov, ahead[column], accel_psd[row], pair_z, settings.resolve_sigmas)
     distance = seen.distance()
 
     log_clutter = np.full(len(row), np.log(settings.clutter_per_m3))
@@ -76,19 +77,17 @@ def candidates(
 
 
 def _near(
-    tracks: Tracks, z: Measurements, accel_psd: FloatArray, settings: AssociationSettings
+    tracks: Tracks, z: Measurements, ahead: FloatArray, settings: AssociationSettings
 ) -> tuple[IntArray, IntArray]:
     """Pairs that can be inside the gate at all: d' S^-1 d >= |d|^2 / trace(S), in the plane."""
-    dt = seconds(z.time_ns[None, :] - tracks.time_ns[:, None])  # (M, N)
-    x = z.value[None, :, 0] - tracks.mean[:, 0, None] - dt * tracks.mean[:, 3, None]
-    y = z.value[None, :, 1] - tracks.mean[:, 1, None] - dt * tracks.mean[:, 4, None]
+    x = z.value[None, :, 0] - tracks.mean[:, 0, None] - ahead * tracks.mean[:, 3, None]  # (M, N)
+    y = z.value[None, :, 1] - tracks.mean[:, 1, None] - ahead * tracks.mean[:, 4, None]
     P = tracks.cov
     constant = P[:, 0, 0] + P[:, 1, 1] + 2.0 * settings.slack_m**2
     linear = 2.0 * (P[:, 0, 3] + P[:, 1, 4])
     quadratic = P[:, 3, 3] + P[:, 4, 4]
-    cubic = 2.0 / 3.0 * accel_psd
-    trace = ((cubic[:, None] * np.maximum(dt, 0.0) + quadratic[:, None]) * dt + linear[:, None]) * dt
-    trace += constant[:, None] + (z.R[:, 0, 0] + z.R[:, 1, 1])[None, :]
+    trace = (quadratic[:, None] * ahead + linear[:, None]) * ahead
+    trace += constant[:, None] + (z.R[:, 0, 0] + z.R[:, 1, 1] + _MAX_WANDER)[None, :]
     row, column = np.nonzero(x * x + y * y < settings.gate_sigmas**2 * trace)
     return row.astype(np.int64), column.astype(np.int64)
 

@@ -1,10 +1,12 @@
 """The Kalman filter of many tracks at once: constant velocity, any mix of measurements, each at its own instant.
 
-State (x, y, z, vx, vy) in the odom frame, m and m/s. N tracks are filtered in one go; what a detection did not measure
-is a row of zeros in H with unit variance in R, which changes nothing.
+State (x, y, z, vx, vy) in the odom frame, m and m/s, always at the reference instant. A detection made ``ahead``
+seconds later (mostly a negative number) measures the state carried there: its H is H F(ahead). So all detections of a
+frame set enter in one step, as precisions summed with the prior's: the information form, in which order means nothing.
+What a detection did not measure is a row of zeros in H with unit variance in R, which adds no information.
 
-Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation (2001): section 6.2.2 for the
-process noise, 5.2 for the update, in Joseph's form, which keeps the covariance symmetric and positive.
+Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation (2001): 6.2.2 for the process
+noise, 7.2 for the information filter.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion.measurements import MEASURED, BoolArray, FloatArray, Measurements
+from fusion.measurements import MEASURED, BoolArray, FloatArray, IntArray, Measurements
 
 STATE = 5
 _EYE = np.eye(STATE)
@@ -21,30 +23,23 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 def predict(
-    mean: FloatArray, cov: FloatArray, dt: FloatArray, accel_psd: FloatArray, climb_psd: float
+    mean: FloatArray, cov: FloatArray, dt: float, accel_psd: FloatArray, climb_psd: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Carry N states forward by dt seconds each (a negative dt counts as 0).
+    """Carry N states forward by dt >= 0 seconds.
 
-    mean (N, 5), cov (N, 5, 5), dt (N,) s, accel_psd (N,) = power density of the white acceleration, m2/s3;
-    climb_psd = that of the white vertical speed, m2/s.
+    mean (N, 5), cov (N, 5, 5), accel_psd (N,) = power density of the white acceleration, m2/s3; climb_psd = that of the
+    white vertical speed, m2/s.
     """
-    dt = np.maximum(dt, 0.0)
-    F = np.zeros((len(dt), STATE, STATE))
-    F[:] = _EYE
-    F[:, 0, 3] = F[:, 1, 4] = dt
-    moved = mean.copy()
-    moved[:, :2] += dt[:, None] * mean[:, 3:]
-    grown = F @ cov @ np.swapaxes(F, 1, 2)
-    velocity_gain = accel_psd * dt
-    cross = 0.5 * velocity_gain * dt
-    position_gain = 2.0 / 3.0 * cross * dt
+    F = _EYE.copy()
+    F[0, 3] = F[1, 4] = dt
+    grown = F @ cov @ F.T
     for axis in (0, 1):
-        grown[:, axis, axis] += position_gain
-        grown[:, axis, axis + 3] += cross
-        grown[:, axis + 3, axis] += cross
-        grown[:, axis + 3, axis + 3] += velocity_gain
+        grown[:, axis, axis] += accel_psd * dt**3 / 3.0
+        grown[:, axis, axis + 3] += accel_psd * dt**2 / 2.0
+        grown[:, axis + 3, axis] += accel_psd * dt**2 / 2.0
+        grown[:, axis + 3, axis + 3] += accel_psd * dt
     grown[:, 2, 2] += climb_psd * dt
-    return moved, grown
+    return mean @ F.T, grown
 
 
 class Innovation(NamedTuple):
@@ -66,11 +61,12 @@ class Innovation(NamedTuple):
         return np.asarray(np.log(np.linalg.det(self.S)) + _LOG_2PI * self.present.sum(axis=1))
 
 
-def innovate(mean: FloatArray, cov: FloatArray, back: FloatArray, z: Measurements, resolve_sigmas: float) -> Innovation:
-    """Compare row i of ``z`` with state i.
+def innovate(
+    mean: FloatArray, cov: FloatArray, ahead: FloatArray, accel_psd: FloatArray, z: Measurements, resolve_sigmas: float
+) -> Innovation:
+    """Compare row i of ``z``, measured ``ahead[i]`` seconds after state i, with that state.
 
-    back (N,) <= 0, seconds: how much older than its state a detection is, so that a late one meets the state carried
-    back to its instant (process noise over that short time is left out).
+    The motion between the two instants that no constant velocity explains is added to R.
 
     Radial speed is the velocity along the line of sight and is known modulo ``z.ambiguity``: the interval nearest to
     the prediction is taken, but only where ``resolve_sigmas`` standard deviations fit into half of it; otherwise the
@@ -79,17 +75,20 @@ def innovate(mean: FloatArray, cov: FloatArray, back: FloatArray, z: Measurement
     m = MEASURED if z.present[:, 3:].any() else 3
     H = np.zeros((len(mean), m, STATE))
     H[:, [0, 1, 2], [0, 1, 2]] = 1.0
-    H[:, 0, 3] = H[:, 1, 4] = back
-    R, present = z.R[:, :m, :m], z.present[:, :m]
+    H[:, 0, 3] = H[:, 1, 4] = ahead
+    R, present = z.R[:, :m, :m].copy(), z.present[:, :m]
+    wander = accel_psd * np.abs(ahead) ** 3 / 3.0
+    R[:, 0, 0] += wander
+    R[:, 1, 1] += wander
     if m == MEASURED:
         resolved = _resolved(cov, z, resolve_sigmas)
         if not resolved.all():
-            R, present = R.copy(), present.copy()
+            present = present.copy()
             present[:, 5] &= resolved
             R[:, 5, 5] = np.where(present[:, 5], R[:, 5, 5], 1.0)
         H[:, 3, 3] = H[:, 4, 4] = present[:, 3]
         H[:, 5, 3:] = z.sight * present[:, 5, None]
-    residual = np.where(present, z.value[:, :m] - np.einsum("nij,nj->ni", H, mean), 0.0)
+    residual = np.where(present, z.value[:, :m] - (H @ mean[..., None])[..., 0], 0.0)
     if m == MEASURED:
         width = np.where(z.ambiguity > 0.0, z.ambiguity, np.inf)
         residual[:, 5] -= np.where(z.ambiguity > 0.0, z.ambiguity, 0.0) * np.round(residual[:, 5] / width)
@@ -102,17 +101,27 @@ def _resolved(cov: FloatArray, z: Measurements, resolve_sigmas: float) -> BoolAr
     return np.asarray((z.ambiguity == 0.0) | (resolve_sigmas * np.sqrt(variance) < 0.5 * z.ambiguity))
 
 
-def update(mean: FloatArray, cov: FloatArray, seen: Innovation) -> tuple[FloatArray, FloatArray]:
-    """Take N innovations into N states."""
-    K = np.swapaxes(np.linalg.solve(seen.S, seen.H @ cov), 1, 2)  # (N, 5, m), since S and P are symmetric
-    kept = _EYE - K @ seen.H
-    joseph = kept @ cov @ np.swapaxes(kept, 1, 2) + K @ seen.R @ np.swapaxes(K, 1, 2)
-    return mean + np.einsum("nij,nj->ni", K, seen.residual), 0.5 * (joseph + np.swapaxes(joseph, 1, 2))
-
-
-def update_scalar(
-    value: FloatArray, variance: FloatArray, difference: FloatArray, noise: FloatArray
+def fuse(
+    mean: FloatArray, cov: FloatArray, row: IntArray, seen: Innovation, trust: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The filter in one dimension, elementwise: for sizes and yaw, whose noise is independent of the position's."""
-    gain = variance / (variance + noise)
-    return value + gain * difference, (1.0 - gain) * variance
+    """Take N innovations into M states, any number into each: P+ = (P^-1 + sum H' R^-1 H)^-1.
+
+    row (N,): the state that innovation i belongs to. trust (N,): factor on its precision R^-1.
+    """
+    HtW = np.swapaxes(np.linalg.solve(seen.R, seen.H), 1, 2) * trust[:, None, None]  # (N, 5, m)
+    J = sum_rows(HtW @ seen.H, row, len(mean))
+    pull = sum_rows((HtW @ seen.residual[..., None])[..., 0], row, len(mean))
+    fused = np.linalg.solve(_EYE + cov @ J, cov)  # the same, without inverting P
+    fused = 0.5 * (fused + np.swapaxes(fused, 1, 2))
+    return mean + (fused @ pull[..., None])[..., 0], np.asarray(fused)
+
+
+def sum_rows(values: FloatArray, row: IntArray, rows: int) -> FloatArray:
+    """(rows, ...) sums of those ``values`` (N, ...) that belong to each row, in the order they stand in."""
+    out = np.zeros((rows, *values.shape[1:]))
+    if len(row):
+        order = np.argsort(row, kind="stable")
+        ordered = row[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        out[ordered[starts]] = np.add.reduceat(values[order], starts, axis=0)
+    return out

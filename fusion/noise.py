@@ -31,14 +31,16 @@ _KINDS = 2  # vehicles and the rest
 class NoiseSettings(Settings, frozen=True):
     """memory: matched detections that the adaptive factors remember; low, high: bounds of the factors, in variance.
 
-    robust_sigmas: from which distance on a detection counts as an outlier (adaptive only).
+    settled_age: frame sets after which a track teaches. robust_sigmas: from which distance on a detection counts as an
+    outlier (adaptive only).
     """
 
     method: Literal["nominal", "adaptive", "intersection"] = "nominal"
     memory: float = 60.0
+    settled_age: int = 5
     low: float = 0.25
     high: float = 100.0
-    robust_sigmas: float = 2.5
+    robust_sigmas: float = 4.0
 
 
 class NoiseModel:
@@ -62,20 +64,15 @@ class NoiseModel:
         R[:, :3, :3] = stretch @ z.R[:, :3, :3] @ np.swapaxes(stretch, 1, 2)
         return dataclasses.replace(z, R=R)
 
-    def shared(self, z: Measurements, track: IntArray) -> Measurements:
-        """Detection i of track[i], with covariances such that those of one track may be summed."""
-        if self.settings.method != "intersection" or len(z) == 0:
-            return z
-        precision = 1.0 / (z.R[:, 0, 0] + z.R[:, 1, 1])
-        omega = precision / np.bincount(track, precision)[track]
-        return dataclasses.replace(z, R=z.R / omega[:, None, None])
-
-    def robust(self, seen: Innovation) -> Innovation:
-        """Inflate what lies beyond `robust_sigmas` so that its influence stays that of the bound."""
-        if self.settings.method != "adaptive":
-            return seen
-        excess = np.maximum(np.sqrt(seen.distance()) / self.settings.robust_sigmas, 1.0)[:, None, None]
-        return seen._replace(R=seen.R * excess, S=seen.S + (excess - 1.0) * seen.R)
+    def trust(self, seen: Innovation, track: IntArray) -> FloatArray:
+        """(N,) factor on the precision of innovation i, which goes into track[i]."""
+        if self.settings.method == "adaptive":
+            sigmas = np.sqrt(np.maximum(seen.distance(), 1e-12))
+            return np.asarray(np.minimum(self.settings.robust_sigmas / sigmas, 1.0))
+        if self.settings.method == "intersection":
+            precision = 1.0 / (seen.R[:, 0, 0] + seen.R[:, 1, 1])
+            return np.asarray(precision / np.bincount(track, precision)[track])
+        return np.ones(len(track))
 
     def learn(self, z: Measurements, left: Innovation, sensors: tuple[str, ...]) -> None:
         """Move the factors of each sensor towards (v v' + H P H') / R, where v and P are those after the update."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fusion.kalman import update_scalar
+from fusion.kalman import sum_rows
 from fusion.measurements import FloatArray, IntArray, Measurements
 from fusion.tracks import IS_VEHICLE, Tracks
 from pipeline.core.settings import Settings
@@ -34,14 +34,18 @@ def forget(tracks: Tracks, dt: float, settings: ShapeSettings) -> None:
     tracks.sense *= np.exp(-dt / 10.0)
 
 
-def absorb(tracks: Tracks, rows: IntArray, z: Measurements, dt: float, settings: ShapeSettings) -> None:
-    """Take size and yaw of detection i into track rows[i]."""
-    size = tracks.size[rows]
-    size, tracks.size_var[rows] = update_scalar(size, tracks.size_var[rows], z.size - size, z.size_var)
-    tracks.size[rows] = np.maximum(size, 0.1)
-    turn = z.yaw - tracks.yaw[rows]
-    _turn(tracks, rows, turn, z.yaw_var)
-    tracks.sense[rows] += settings.sense_detection * dt * np.sign(np.cos(turn)) * np.isfinite(z.yaw_var)
+def absorb(tracks: Tracks, row: IntArray, z: Measurements, dt: float, settings: ShapeSettings) -> None:
+    """Take size and yaw of detection i into track row[i]: scalar filters, in the information form as the state's."""
+    m = len(tracks)
+    precision = 1.0 / tracks.size_var
+    total = precision + sum_rows(1.0 / z.size_var, row, m)
+    size = (precision * tracks.size + sum_rows(z.size / z.size_var, row, m)) / total
+    tracks.size[:], tracks.size_var[:] = np.maximum(size, 0.1), 1.0 / total
+
+    turn = z.yaw - tracks.yaw[row]
+    _turn(tracks, row, turn, 1.0 / z.yaw_var)
+    vote = np.sign(np.cos(turn)) * np.isfinite(z.yaw_var)
+    tracks.sense[:] += settings.sense_detection * dt * np.bincount(row, vote, m)
 
 
 def follow_motion(tracks: Tracks, dt: float, settings: ShapeSettings) -> None:
@@ -58,18 +62,19 @@ def follow_motion(tracks: Tracks, dt: float, settings: ShapeSettings) -> None:
     if len(rows):
         noise = np.einsum("ni,nij,nj->n", across, V, across)[rows] / speed[rows] ** 2 + settings.motion_yaw_sigma**2
         turn = np.arctan2(vy, vx)[rows] - tracks.yaw[rows]
-        _turn(tracks, rows, turn, noise)
+        _turn(tracks, rows, turn, 1.0 / noise)
         tracks.sense[rows] += settings.sense_motion * dt * np.sign(np.cos(turn))
     backwards = tracks.sense < 0.0
     tracks.yaw[backwards] = _wrap(tracks.yaw[backwards] + np.pi)
     tracks.sense[:] = np.minimum(np.abs(tracks.sense), 3.0)
 
 
-def _turn(tracks: Tracks, rows: IntArray, turn: FloatArray, noise: FloatArray) -> None:
+def _turn(tracks: Tracks, row: IntArray, turn: FloatArray, precision: FloatArray) -> None:
     """Update the axis of the boxes: a turn by pi is the same axis, so the residual lies in -pi/2 .. pi/2."""
     axis = turn - np.pi * np.round(turn / np.pi)
-    yaw, tracks.yaw_var[rows] = update_scalar(tracks.yaw[rows], tracks.yaw_var[rows], axis, noise)
-    tracks.yaw[rows] = _wrap(yaw)
+    total = 1.0 / tracks.yaw_var + np.bincount(row, precision, len(tracks))
+    tracks.yaw[:] = _wrap(tracks.yaw + np.bincount(row, precision * axis, len(tracks)) / total)
+    tracks.yaw_var[:] = 1.0 / total
 
 
 def _wrap(angle: FloatArray) -> FloatArray:

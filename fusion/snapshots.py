@@ -31,7 +31,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     version: int
     next_id: int
-    time_ns: int | None
+    time_ns: int
     tracks: dict[str, _RawArray]
     factors: _Memory
     visibility: _Memory
@@ -44,7 +44,7 @@ class State(NamedTuple):
     factors: PerSensor
     visibility: PerSensor
     next_id: int
-    time_ns: int | None
+    time_ns: int
 
 
 def pack(state: State) -> bytes:

@@ -1,10 +1,10 @@
 """The filter baseline: a multi-object tracker that reads like its outline.
 
     suppress duplicates -> believe a covariance -> pair every sensor's detections with the predicted tracks ->
-    update in order of time, each at its own instant -> start tracks from what is left -> weigh existence -> end tracks
+    fuse them all, each at its own instant -> start tracks from what is left -> weigh existence -> end tracks
 
-All sensors are paired against the same prediction, so no sensor's place in the order favours it. Detections then
-enter each track in order of their instants, in rounds: round k takes every track's k-th detection, all tracks at once.
+All sensors are paired against the same prediction and fused in one step, so no sensor's place in the order favours it,
+and a sensor's weight is the share of the precision that it brought.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fusion.association import (
     without_duplicates,
 )
 from fusion.existence import ExistenceSettings, Visibility
-from fusion.kalman import Innovation, innovate, predict, update
+from fusion.kalman import Innovation, fuse, innovate, predict, sum_rows
 from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, join, measurements, seconds, take
 from fusion.noise import NoiseModel, NoiseSettings
 from fusion.shape import ShapeSettings
@@ -33,6 +33,8 @@ from fusion.snapshots import State, pack, unpack
 from fusion.tracks import ACCEL_PSD, Tracks, born, no_tracks
 from pipeline.core.messages import FrameSet, Scene
 from pipeline.core.settings import Settings
+
+_NEVER = -(1 << 62)
 
 
 class TrackerSettings(Settings, frozen=True):
@@ -67,7 +69,7 @@ class Tracker:
         self._visibility = Visibility(self.settings.existence)
         self._tracks = no_tracks()
         self._next_id = 1
-        self._time_ns: int | None = None  # reference instant of the last frame set
+        self._time_ns = _NEVER  # reference instant of the last frame set
 
     def step(self, frames: FrameSet, time_ns: int) -> Scene:
         settings = self.settings
@@ -91,9 +93,9 @@ class Tracker:
         shape.follow_motion(tracks, dt, settings.shape)
 
         tracks, seen = join(tracks, newborn), join(seen, seen_newborn)
-        lives = self._lives(tracks, seen, time_ns)
+        lives = self._lives(tracks, seen)
         self._tracks, seen = take(tracks, lives), take(seen, lives)
-        return self._scene(frames, time_ns, sensors, seen)
+        return self._scene(frames, sensors, seen)
 
     def snapshot(self) -> bytes:
         state = State(self._tracks, self._noise.factors, self._visibility.counts, self._next_id, self._time_ns)
@@ -107,54 +109,56 @@ class Tracker:
         """Nothing is held outside this object."""
 
     def _advance(self, time_ns: int) -> float:
-        """Seconds since the last frame set; 0.1 for the first, or after a jump, which also ends all tracks."""
-        dt = 0.1 if self._time_ns is None else (time_ns - self._time_ns) * 1e-9
+        """Predict all tracks to ``time_ns``.
+
+        Returns the seconds since the last frame set; 0.1 after a jump, which ends all tracks.
+        """
+        dt = (time_ns - self._time_ns) * 1e-9
         if not 0.0 < dt <= self.settings.max_gap_s:
             self._tracks = no_tracks()
             dt = 0.1
         self._time_ns = time_ns
-        shape.forget(self._tracks, dt, self.settings.shape)
-        self._tracks.class_log[:] *= np.exp(-dt / self.settings.class_memory_s)
+        tracks = self._tracks
+        tracks.mean[:], tracks.cov[:] = predict(
+            tracks.mean, tracks.cov, dt, self._accel_psd(tracks), self.settings.climb_psd
+        )
+        shape.forget(tracks, dt, self.settings.shape)
+        tracks.class_log[:] *= np.exp(-dt / self.settings.class_memory_s)
         return dt
 
     def _accel_psd(self, tracks: Tracks) -> FloatArray:
         return np.asarray(self.settings.accel_scale * (tracks.class_prob @ ACCEL_PSD))
 
     def _candidates(self, tracks: Tracks, z: Measurements) -> Pairs:
-        return candidates(tracks, z, self._accel_psd(tracks), self.settings.climb_psd, self.settings.association)
+        return candidates(tracks, z, self._time_ns, self._accel_psd(tracks), self.settings.association)
+
+    def _compare(self, tracks: Tracks, row: IntArray, z: Measurements) -> Innovation:
+        ahead, accel_psd = seconds(z.time_ns - self._time_ns), self._accel_psd(tracks)[row]
+        resolve_sigmas = self.settings.association.resolve_sigmas
+        return innovate(tracks.mean[row], tracks.cov[row], ahead, accel_psd, z, resolve_sigmas)
 
     def _absorb(self, tracks: Tracks, row: IntArray, z: Measurements, dt: float, seen: Seen) -> None:
-        """Take detection i into track row[i], in rounds; ``tracks`` and ``seen`` are written into."""
-        settings = self.settings
-        z = self._noise.shared(z, row)
-        accel_psd = self._accel_psd(tracks)
-        class_share = settings.class_gain * (1.0 - np.exp(-dt / settings.class_memory_s))
-        order = np.lexsort((z.sensor, z.time_ns, row))
-        round_of = np.arange(len(row)) - np.searchsorted(row[order], row[order])
-        for k in range(int(round_of.max(initial=-1)) + 1):
-            these = order[round_of == k]
-            at, now = row[these], z.take(these)
-            ahead = seconds(now.time_ns - tracks.time_ns[at])
-            mean, cov = predict(tracks.mean[at], tracks.cov[at], ahead, accel_psd[at], settings.climb_psd)
-            believed = self._noise.robust(self._compare(mean, cov, ahead, now))
-            tracks.mean[at], tracks.cov[at] = update(mean, cov, believed)
-            tracks.time_ns[at] = np.maximum(tracks.time_ns[at], now.time_ns)
-            tracks.class_log[at] += class_share * np.log(now.class_prob)
-            shape.absorb(tracks, at, now, dt, settings.shape)
-            seen.note(at, now, believed.R)
-
-    def _compare(self, mean: FloatArray, cov: FloatArray, ahead: FloatArray, z: Measurements) -> Innovation:
-        return innovate(mean, cov, np.minimum(ahead, 0.0), z, self.settings.association.resolve_sigmas)
+        """Take detection i into track row[i]; ``tracks`` and ``seen`` are written into."""
+        compared = self._compare(tracks, row, z)
+        trust = self._noise.trust(compared, row)
+        tracks.mean[:], tracks.cov[:] = fuse(tracks.mean, tracks.cov, row, compared, trust)
+        np.maximum.at(tracks.seen_ns, row, z.time_ns)
+        shape.absorb(tracks, row, z, dt, self.settings.shape)
+        class_share = self.settings.class_gain * (1.0 - np.exp(-dt / self.settings.class_memory_s))
+        tracks.class_log[:] += class_share * sum_rows(np.log(z.class_prob), row, len(tracks))
+        seen.note(row, z, trust)
 
     def _learn_noise(self, tracks: Tracks, row: IntArray, z: Measurements, sensors: tuple[str, ...]) -> None:
+        """Young tracks do not teach: their velocity still holds whatever their first detections disagreed on."""
         if self.settings.noise.method == "adaptive":
-            ahead = seconds(z.time_ns - tracks.time_ns[row])
-            self._noise.learn(z, self._compare(tracks.mean[row], tracks.cov[row], ahead, z), sensors)
+            settled = tracks.age[row] >= self.settings.noise.settled_age
+            row, z = row[settled], z.take(settled)
+            self._noise.learn(z, self._compare(tracks, row, z), sensors)
 
     def _start(self, z: Measurements, dt: float, sensors: int) -> tuple[Tracks, Seen]:
         """Tracks from detections that no track explains; those of one object by several sensors start one track."""
         seeds = born(z, 0)
-        seeds.cov[:, :3, :3] = z.R[:, :3, :3]
+        self._absorb(seeds, np.arange(len(z)), z, dt, Seen.nothing(len(z), sensors))
         founder = founders(self._candidates(seeds, z), z)
         strongest = np.full(len(z), -np.inf)
         np.maximum.at(strongest, founder, z.odds)
@@ -182,22 +186,20 @@ class Tracker:
         self._visibility.learn(sensors, cell[known], hit[known], dt)
         tracks.evidence[:] = existence.follow(tracks.evidence, total, dt, settings)
 
-    def _lives(self, tracks: Tracks, seen: Seen, time_ns: int) -> BoolArray:
+    def _lives(self, tracks: Tracks, seen: Seen) -> BoolArray:
         settings = self.settings
         lives = existence.probability(tracks.evidence) >= settings.existence.death
-        lives &= seconds(time_ns - tracks.time_ns) <= settings.existence.max_coast_s
+        lives &= seconds(self._time_ns - tracks.seen_ns) <= settings.existence.max_coast_s
         hit = seen.hit.astype(np.float32)
         lives &= ~duplicate_tracks(tracks, hit @ hit.T > 0.0, settings.merge)
         surplus = np.lexsort((tracks.id, -tracks.evidence))[settings.max_tracks :]
         lives[surplus] = False
         return lives
 
-    def _scene(self, frames: FrameSet, time_ns: int, sensors: tuple[str, ...], seen: Seen) -> Scene:
+    def _scene(self, frames: FrameSet, sensors: tuple[str, ...], seen: Seen) -> Scene:
         probability = existence.probability(self._tracks.evidence)
         shown = probability >= self.settings.existence.publish
         tracks, information = take(self._tracks, shown), seen.information[shown]
-        ahead = seconds(time_ns - tracks.time_ns)
-        mean, cov = predict(tracks.mean, tracks.cov, ahead, self._accel_psd(tracks), self.settings.climb_psd)
         return Scene(
             index=frames.index,
             position=frames.position,
@@ -205,11 +207,11 @@ class Tracker:
             sensors=sensors,
             missing=tuple(f"{slot.sensor}: {slot.missing}" for slot in frames.slots if slot.missing),
             track_id=tracks.id,
-            track_position=mean[:, :3],
-            track_velocity=mean[:, 3:],
+            track_position=tracks.mean[:, :3].copy(),
+            track_velocity=tracks.mean[:, 3:].copy(),
             track_size=tracks.size.astype(np.float32),
             track_yaw=tracks.yaw,
-            state_cov=cov.astype(np.float32),
+            state_cov=tracks.cov.astype(np.float32),
             class_score=tracks.class_prob.astype(np.float32),
             existence=probability[shown].astype(np.float32),
             weight=(information / np.maximum(information.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32),
@@ -235,8 +237,8 @@ class Seen:
         shape = (tracks, sensors)
         return Seen(np.zeros(shape, dtype=bool), np.zeros(shape), np.zeros(shape))
 
-    def note(self, row: IntArray, z: Measurements, R: FloatArray) -> None:
+    def note(self, row: IntArray, z: Measurements, trust: FloatArray) -> None:
         self.hit[row, z.sensor] = True
         self.odds[row, z.sensor] = z.odds
-        determinant = R[:, 0, 0] * R[:, 1, 1] - R[:, 0, 1] ** 2
-        self.information[row, z.sensor] = (R[:, 0, 0] + R[:, 1, 1]) / determinant  # trace of the 2x2 inverse
+        determinant = z.R[:, 0, 0] * z.R[:, 1, 1] - z.R[:, 0, 1] ** 2
+        self.information[row, z.sensor] = trust * (z.R[:, 0, 0] + z.R[:, 1, 1]) / determinant  # of the 2x2 inverse

@@ -28,16 +28,14 @@ IS_VEHICLE = np.array([1, 1, 1, 1, 1, 0, 1, 1, 0, 0], dtype=np.float64)
 
 @dataclasses.dataclass
 class Tracks:
-    """M tracks, odom frame; the tracker writes into the rows.
-
-    Each state holds at its own ``time_ns``, the instant of the newest detection in it.
+    """M tracks, odom frame, at the reference instant; the tracker writes into the rows.
 
     yaw is the axis of the box with ``sense``, the log-odds that it points forward. evidence: log-odds of existence.
     class_log: log-evidence per class.
     """
 
     id: IntArray  # (M,)
-    time_ns: IntArray  # (M,)
+    seen_ns: IntArray  # (M,) instant of the newest detection
     mean: FloatArray  # (M, 5) x, y, z, vx, vy
     cov: FloatArray  # (M, 5, 5)
     size: FloatArray  # (M, 3) length, width, height
@@ -79,7 +77,7 @@ def born(z: Measurements, first_id: int) -> Tracks:
     size = z.class_prob @ SIZE
     return Tracks(
         id=np.arange(first_id, first_id + n, dtype=np.int64),
-        time_ns=z.time_ns.copy(),
+        seen_ns=z.time_ns.copy(),
         mean=mean,
         cov=cov,
         size=size,
