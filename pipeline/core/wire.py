@@ -14,7 +14,6 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -60,7 +59,7 @@ def encode(message: Message) -> list[Buffer]:
         if not isinstance(array, np.ndarray):
             raise NotImplementedError(f"cannot encode {type(array)}")
         offset = size
-        raw = np.ascontiguousarray(array).reshape(-1).view("u1").data if array.size else memoryview(b"")
+        raw = np.frombuffer(np.ascontiguousarray(array), np.uint8).data if array.size else memoryview(b"")
         padding = -raw.nbytes % ALIGN
         parts.append(raw)
         if padding:
@@ -162,7 +161,7 @@ def read_array(arrays: memoryview, value: Any) -> np.ndarray:
     dtype = _NAMED.get(code) or _DTYPES.get(code)
     if dtype is None:
         raise ValueError(f"array dtype {code!r} is not one of {sorted(_DTYPES) + sorted(_NAMED)}")
-    if not (isinstance(shape, Sequence) and len(shape) <= 4 and all(isinstance(n, int) and n >= 0 for n in shape)):
+    if not (isinstance(shape, list) and len(shape) <= 4 and all(isinstance(n, int) and n >= 0 for n in shape)):
         raise ValueError(f"array shape {shape!r} is not up to four sizes")
     count = math.prod(shape)
     if not isinstance(offset, int) or offset < 0 or offset % ALIGN or offset + count * dtype.itemsize > len(arrays):
