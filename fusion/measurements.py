@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 MEASURED = 6  # position x, y, z; velocity x, y; radial speed
 _SCORE_BOUND = 0.01  # no detector is surer than 99 %
+_LEAST_PROBABLE = 1e-3  # of a class
 _MAX_OFFSET_NS = 1_000_000_000
 _FLOOR = 1e-4  # (1 cm)^2, (1 cm/s)^2: no detector is surer than that, and a covariance must not be singular
 
@@ -136,10 +137,11 @@ def _stacked(all_seen: list[Detections], name: str, shape: tuple[int, ...] = ())
 
 
 def _probabilities(class_score: FloatArray) -> FloatArray:
-    """Class scores sum to at most 1; what is missing is spread over all classes."""
+    """Class scores sum to at most 1; what is missing is spread over all classes, and no class is ruled out."""
     known = np.clip(np.nan_to_num(class_score), 0.0, 1.0)
     known /= np.maximum(known.sum(axis=1, keepdims=True), 1.0)
-    return np.asarray(known + (1.0 - known.sum(axis=1, keepdims=True)) / C)
+    whole = np.maximum(known + (1.0 - known.sum(axis=1, keepdims=True)) / C, _LEAST_PROBABLE)
+    return np.asarray(whole / whole.sum(axis=1, keepdims=True))
 
 
 def _finite(array: FloatArray) -> BoolArray:

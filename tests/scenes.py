@@ -59,8 +59,8 @@ def detections(sensor: Sensor, things: list[Thing], seconds: float, rng: np.rand
     kinds = [CLASSES.index(thing.kind) for thing in seen] + rng.integers(0, C, size=false).tolist()
     sizes = np.array([thing.size for thing in seen] + [(1.0, 1.0, 1.0)] * false).reshape(-1, 3)
     n = len(kinds)
-    class_score = np.full((n, C), 0.02, dtype=np.float32)
-    class_score[np.arange(n), kinds] = 0.8
+    class_score = np.zeros((n, C), dtype=np.float32)
+    class_score[np.arange(n), kinds] = np.linspace(0.7, 1.0, n) if n else 0.0
     f4 = np.float32
     return Detections(
         sensor=sensor.name,
