@@ -1,97 +1,83 @@
-"""Detect in LiDAR sweeps: wait until the pose covers the sweep, deskew, detect."""
+"""Detect in LiDAR sweeps: wait for the poses of the sweep, deskew, find objects."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
 
 from calibration.rig import LidarSensor
+from calibration.trajectory import Trajectory
 from fusion.detect import lidar
-from pipeline.core.messages import EgoPose, Message, PointCloud
+from pipeline.core.messages import EgoPose, Message, PointCloud, StreamStatus
 from pipeline.core.settings import Settings
-from pipeline.sync.motion import PoseBuffer, deskew
+from pipeline.sync.motion import deskew
+from pipeline.sync.pose_queue import PoseQueue, PoseQueueSettings
 
 _log = logging.getLogger(__name__)
 
 
 class DetectLidarSettings(Settings, frozen=True):
-    """max_held: sweeps that wait for poses; when one more comes, the oldest goes on without being deskewed."""
-
     detector: lidar.LidarSettings = lidar.LidarSettings()
-    max_held: int = 3
-
-    def __post_init__(self) -> None:
-        if self.max_held < 0:
-            raise ValueError(f"max_held: expected >= 0, got {self.max_held}")
+    poses: PoseQueueSettings = PoseQueueSettings()
 
 
 class DetectLidar:
-    """`lidar/<sensor>` and `pose/ego` in, `detections/<sensor>` out, one for each sweep, in order, with its stamp.
+    """`lidar/<sensor>`, `pose/ego` and `stream/ego` in, `detections/<sensor>` out: one for each sweep, with its stamp.
 
-    Once a sweep had to go on without poses, later ones do not wait until a pose has come again; `not_deskewed` counts
-    those that went on so. Whether a sweep waits depends on the order of messages only, never on a clock.
+    Args:
+        has_poses: someone publishes pose/ego. A sweep without poses goes on as measured, and the log says so.
     """
 
-    def __init__(self, settings: DetectLidarSettings, sensor: LidarSensor) -> None:
+    def __init__(self, settings: DetectLidarSettings, sensor: LidarSensor, has_poses: bool = True) -> None:
         self._settings = settings
         self._sensor = sensor
-        self._poses = PoseBuffer()
-        self._held: deque[Message] = deque()
-        self._poses_expected = True
-        self.not_deskewed = 0
+        self._has_poses = has_poses
+        self._queue = PoseQueue(settings.poses, has_poses)
+
+    @property
+    def not_deskewed(self) -> int:
+        """Sweeps that went on without poses."""
+        return self._queue.without_poses
 
     def step(self, message: Message, now_ns: int) -> Iterable[Message]:
         payload = message.payload
         if isinstance(payload, EgoPose):
-            if self._poses.add(message.stamp, payload) == "":
-                self._poses_expected = True
+            self._queue.pose(message)
+        elif isinstance(payload, StreamStatus):
+            self._queue.status(payload)
         elif isinstance(payload, PointCloud):
-            self._held.append(message)
+            moving = not payload.motion_compensated and len(payload.points) > 0
+            offsets = payload.points["t_ns"] if moving else np.zeros(1, np.int32)
+            end_ns = message.stamp.time_ns
+            self._queue.put(message, end_ns + min(0, int(offsets.min())), end_ns + max(0, int(offsets.max())))
         else:
             raise TypeError(f"detect_lidar takes sweeps and poses, not {type(payload).__name__} on {message.topic}")
-        return self._release(self._settings.max_held)
+        return self._detect(now_ns)
 
     def tick(self, now_ns: int) -> Iterable[Message]:
-        return []
+        return self._detect(now_ns)
 
     def finish(self) -> Iterable[Message]:
-        return self._release(0)
+        return self._detect(everything=True)
 
-    def _release(self, may_wait: int) -> list[Message]:
-        out = []
-        while self._held:
-            ready = self._ready(self._held[0])
-            if not ready and self._poses_expected and len(self._held) <= may_wait:
-                break
-            out.append(self._detect(self._held.popleft(), ready))
-        return out
+    def _detect(self, now_ns: int = 0, everything: bool = False) -> Iterable[Message]:
+        for message, poses in self._queue.ready(now_ns, everything):
+            yield self._detect_one(message, poses)
 
-    def _ready(self, message: Message) -> bool:
-        cloud, end = message.payload, message.stamp.time_ns
-        assert isinstance(cloud, PointCloud)
-        if cloud.motion_compensated or not len(cloud.points):
-            return True
-        offset = cloud.points["t_ns"]
-        return self._poses.covers(end + min(0, int(offset.min())), end + max(0, int(offset.max())))
-
-    def _detect(self, message: Message, ready: bool) -> Message:
-        cloud, end = message.payload, message.stamp.time_ns
+    def _detect_one(self, message: Message, poses: Trajectory | None) -> Message:
+        cloud = message.payload
         assert isinstance(cloud, PointCloud)
         ego_SE3_lidar = self._sensor.ego_SE3_sensor
-        offset = cloud.points["t_ns"]
-        if cloud.motion_compensated or not len(offset):
-            xyz = deskew(cloud, message.stamp, ego_SE3_lidar, None) if len(offset) else np.zeros((0, 3), np.float32)
-        elif ready:
-            poses = self._poses.trajectory(end + min(0, int(offset.min())), end + max(0, int(offset.max())))
-            xyz = deskew(cloud, message.stamp, ego_SE3_lidar, poses)
+        if not len(cloud.points):
+            xyz = np.zeros((0, 3), np.float32)
+        elif cloud.motion_compensated or poses is not None:
+            xyz = deskew(cloud, message.stamp, ego_SE3_lidar, None if cloud.motion_compensated else poses)
         else:
             xyz = np.asarray(ego_SE3_lidar @ cloud.xyz)
-            self.not_deskewed += 1
-            if self._poses_expected:
-                _log.warning("%s: no poses for the sweep at %d ns; sweeps go on without deskewing", message.topic, end)
-            self._poses_expected = False
-        found = lidar.detect(xyz, offset, ego_SE3_lidar.translation, self._settings.detector, self._sensor.name)
+            if self._has_poses:
+                _log.warning("%s: no poses for the sweep at %d ns, not deskewed", message.topic, message.stamp.time_ns)
+        offsets = cloud.points["t_ns"]
+        found = lidar.detect(xyz, offsets, ego_SE3_lidar.translation, self._settings.detector, self._sensor.name)
         return Message(f"detections/{self._sensor.name}", message.stamp, found)

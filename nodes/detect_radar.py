@@ -1,4 +1,4 @@
-"""Detect in radar cycles. The own velocity comes from the returns, or from the pose where they do not show it."""
+"""Detect in radar cycles: wait for the poses around the cycle, compensate Doppler, find objects."""
 
 from __future__ import annotations
 
@@ -8,57 +8,64 @@ import numpy as np
 
 from calibration.rig import RadarSensor
 from calibration.se3 import FloatArray
+from calibration.trajectory import Trajectory
 from fusion.detect import radar
-from pipeline.core.messages import EgoPose, Message, RadarScan
+from pipeline.core.messages import EgoPose, Message, RadarScan, StreamStatus
 from pipeline.core.settings import Settings
+from pipeline.sync.pose_queue import PoseQueue, PoseQueueSettings
+
+_HALF_SPAN_NS = 50_000_000  # the vehicle's velocity is its motion over twice this
 
 
 class DetectRadarSettings(Settings, frozen=True):
-    """max_pose_age_ns: the newest pose's velocity serves a cycle that lies no further from it."""
-
     detector: radar.RadarSettings = radar.RadarSettings()
-    max_pose_age_ns: int = 200_000_000
+    poses: PoseQueueSettings = PoseQueueSettings()
 
 
 class DetectRadar:
-    """`radar/<sensor>` and `pose/ego` in, `detections/<sensor>` out, one for each cycle, with its stamp."""
+    """`radar/<sensor>`, `pose/ego` and `stream/ego` in, `detections/<sensor>` out: one for each cycle, with its stamp.
 
-    def __init__(self, settings: DetectRadarSettings, sensor: RadarSensor) -> None:
+    Args:
+        has_poses: someone publishes pose/ego. Without poses the velocity comes from the radar's own Doppler.
+    """
+
+    def __init__(self, settings: DetectRadarSettings, sensor: RadarSensor, has_poses: bool = True) -> None:
         self._settings = settings
         self._sensor = sensor
-        self._newest_pose: Message | None = None
+        self._queue = PoseQueue(settings.poses, has_poses)
 
     def step(self, message: Message, now_ns: int) -> Iterable[Message]:
-        payload = message.payload
+        payload, time_ns = message.payload, message.stamp.time_ns
         if isinstance(payload, EgoPose):
-            self._newest_pose = message
-            return []
-        if not isinstance(payload, RadarScan):
+            self._queue.pose(message)
+        elif isinstance(payload, StreamStatus):
+            self._queue.status(payload)
+        elif isinstance(payload, RadarScan):
+            self._queue.put(message, time_ns - _HALF_SPAN_NS, time_ns + _HALF_SPAN_NS)
+        else:
             raise TypeError(f"detect_radar takes scans and poses, not {type(payload).__name__} on {message.topic}")
-        found = radar.detect(
-            payload,
-            self._sensor.ego_SE3_sensor,
-            self._own_velocity(message.stamp.time_ns),
-            self._settings.detector,
-            self._sensor.name,
-        )
-        return [Message(f"detections/{self._sensor.name}", message.stamp, found)]
+        return self._detect(now_ns)
 
     def tick(self, now_ns: int) -> Iterable[Message]:
-        return []
+        return self._detect(now_ns)
 
     def finish(self) -> Iterable[Message]:
-        return []
+        return self._detect(everything=True)
 
-    def _own_velocity(self, time_ns: int) -> FloatArray | None:
-        """(2,) m/s of the radar over ground along its x and y axes, as the newest pose has it; None where unknown."""
-        if self._newest_pose is None:
-            return None
-        pose = self._newest_pose.payload
-        assert isinstance(pose, EgoPose)
-        velocity = np.array(pose.linear_velocity) + np.cross(
-            np.nan_to_num(pose.angular_velocity), self._sensor.ego_SE3_sensor.translation
-        )
-        if abs(time_ns - self._newest_pose.stamp.time_ns) > self._settings.max_pose_age_ns or np.isnan(velocity).any():
-            return None
-        return self._sensor.ego_SE3_sensor.inverse().rotate(velocity)[:2]
+    def _detect(self, now_ns: int = 0, everything: bool = False) -> Iterable[Message]:
+        for message, poses in self._queue.ready(now_ns, everything):
+            scan = message.payload
+            assert isinstance(scan, RadarScan)
+            velocity = None if poses is None else self._own_velocity(poses, message.stamp.time_ns)
+            found = radar.detect(
+                scan, self._sensor.ego_SE3_sensor, velocity, self._settings.detector, self._sensor.name
+            )
+            yield Message(f"detections/{self._sensor.name}", message.stamp, found)
+
+    def _own_velocity(self, poses: Trajectory, time_ns: int) -> FloatArray:
+        """(2,) m/s of the radar over ground along its x and y axes: its motion from shortly before to shortly after."""
+        odom_SE3_radar = poses.at([time_ns - _HALF_SPAN_NS, time_ns + _HALF_SPAN_NS]) @ self._sensor.ego_SE3_sensor
+        moved = odom_SE3_radar.translation[1] - odom_SE3_radar.translation[0]
+        now = poses.at(time_ns) @ self._sensor.ego_SE3_sensor
+        velocity: FloatArray = now.inverse().rotate(moved / (2e-9 * _HALF_SPAN_NS))[:2]
+        return np.asarray(velocity)

@@ -31,6 +31,9 @@ from pipeline.sync.ego import EgoSettings
 FuserFactory: TypeAlias = Callable[[TrackerSettings], Fuser]
 
 
+_POSES = ("pose/ego", "stream/ego")
+
+
 @dataclass(frozen=True)
 class Context:
     """What a node is made from beside its own settings."""
@@ -53,7 +56,7 @@ class Instance:
     waits_for: tuple[str, ...] = ()  # instances and sources whose end is this one's end
 
 
-class CameraNodes(Settings, tag_field="node", tag="detect_camera"):
+class CameraNodes(Settings, frozen=True, tag_field="node", tag="detect_camera"):
     """One camera detector per camera of the rig (or only for those in `sensors`)."""
 
     settings: DetectCameraSettings = DetectCameraSettings()
@@ -69,7 +72,7 @@ class CameraNodes(Settings, tag_field="node", tag="detect_camera"):
             yield _detector(sensor.name, f"camera/{sensor.name}", self.process, make)
 
 
-class LidarNodes(Settings, tag_field="node", tag="detect_lidar"):
+class LidarNodes(Settings, frozen=True, tag_field="node", tag="detect_lidar"):
     """One LiDAR detector per LiDAR of the rig."""
 
     settings: DetectLidarSettings = DetectLidarSettings()
@@ -79,13 +82,13 @@ class LidarNodes(Settings, tag_field="node", tag="detect_lidar"):
     def instances(self, rig: Rig) -> Iterator[Instance]:
         for sensor in _chosen(rig.lidars, self.sensors, rig):
 
-            def make(_: Context, sensor: LidarSensor = sensor) -> Node:
-                return DetectLidar(self.settings, sensor)
+            def make(context: Context, sensor: LidarSensor = sensor) -> Node:
+                return DetectLidar(self.settings, sensor, context.has_poses)
 
-            yield _detector(sensor.name, f"lidar/{sensor.name}", self.process, make, "pose/ego")
+            yield _detector(sensor.name, f"lidar/{sensor.name}", self.process, make, *_POSES)
 
 
-class RadarNodes(Settings, tag_field="node", tag="detect_radar"):
+class RadarNodes(Settings, frozen=True, tag_field="node", tag="detect_radar"):
     """One radar detector per radar of the rig."""
 
     settings: DetectRadarSettings = DetectRadarSettings()
@@ -95,13 +98,13 @@ class RadarNodes(Settings, tag_field="node", tag="detect_radar"):
     def instances(self, rig: Rig) -> Iterator[Instance]:
         for sensor in _chosen(rig.radars, self.sensors, rig):
 
-            def make(_: Context, sensor: RadarSensor = sensor) -> Node:
-                return DetectRadar(self.settings, sensor)
+            def make(context: Context, sensor: RadarSensor = sensor) -> Node:
+                return DetectRadar(self.settings, sensor, context.has_poses)
 
-            yield _detector(sensor.name, f"radar/{sensor.name}", self.process, make, "pose/ego")
+            yield _detector(sensor.name, f"radar/{sensor.name}", self.process, make, *_POSES)
 
 
-class AlignNode(Settings, tag_field="node", tag="align"):
+class AlignNode(Settings, frozen=True, tag_field="node", tag="align"):
     """The aligner: all detections, the ego pose and every stream's own count."""
 
     settings: AlignSettings = AlignSettings()
@@ -110,7 +113,7 @@ class AlignNode(Settings, tag_field="node", tag="align"):
     def instances(self, rig: Rig) -> Iterator[Instance]:
         sensors = [s.name for s in (*rig.cameras, *rig.lidars, *rig.radars)]
         inputs = [f"detections/{s}" for s in sensors] + [f"stream/{s}" for s in sensors]
-        inputs += [f"status/detect_{s}" for s in sensors] + ["pose/ego", "stream/ego"]
+        inputs += [f"status/detect_{s}" for s in sensors] + [*_POSES]
 
         def make(context: Context) -> Node:
             ego = self.settings.ego if context.has_poses else EgoSettings(source="identity")
@@ -119,7 +122,7 @@ class AlignNode(Settings, tag_field="node", tag="align"):
         yield Instance("align", self.process, tuple(inputs), ("frames", "ledger"), make)
 
 
-class FuseNode(Settings, tag_field="node", tag="fuse"):
+class FuseNode(Settings, frozen=True, tag_field="node", tag="fuse"):
     """The fusion step, in this process or in a supervised Ray actor; the scenes are the same to the byte."""
 
     settings: TrackerSettings = TrackerSettings()
@@ -138,7 +141,7 @@ class FuseNode(Settings, tag_field="node", tag="fuse"):
 NodeSpec: TypeAlias = CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode
 
 
-class Graph(Settings):
+class Graph(Settings, frozen=True):
     """A named set of nodes."""
 
     name: str

@@ -5,6 +5,8 @@ Simple and exact in geometry and time; no weather, no texture.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import cv2
 import numpy as np
 
@@ -14,10 +16,12 @@ from nodes.sources.generated_world import World
 from pipeline.core.messages import POINT, RADAR_POINT, CameraImage, PointCloud, RadarScan
 
 _LIDAR_COLUMNS = 720
-_LIDAR_ELEVATION = np.deg2rad((-22.0, 8.0))
+_LIDAR_LOWEST, _LIDAR_HIGHEST = np.deg2rad(-22.0), np.deg2rad(8.0)
 _FACES = ((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5))
 _CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 _SHADE = (0.75, 0.9, 0.8, 0.8, 0.6, 1.0)
+Bgr: TypeAlias = tuple[int, int, int]
+
 _ROAD, _GRASS, _SKY = (96, 96, 96), (92, 110, 92), (200, 190, 180)
 
 
@@ -27,7 +31,7 @@ def lidar_sweep(world: World, sensor: LidarSensor, end_s: float, rng: np.random.
     fraction = (np.arange(_LIDAR_COLUMNS) + 1.0) / _LIDAR_COLUMNS
     t_column = end_s - sensor.sweep_ns * 1e-9 * (1.0 - fraction)
     azimuth = np.repeat(np.pi - 2 * np.pi * fraction, beams)
-    elevation = np.tile(np.linspace(*_LIDAR_ELEVATION, beams), _LIDAR_COLUMNS)
+    elevation = np.tile(np.linspace(_LIDAR_LOWEST, _LIDAR_HIGHEST, beams), _LIDAR_COLUMNS)
     rays = np.stack(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1
     )
@@ -88,14 +92,14 @@ def camera_image(world: World, sensor: CameraSensor, t: float, rng: np.random.Ge
             key=lambda face: -float(np.linalg.norm((cam_SE3_odom @ corners[list(face[0])]).mean(axis=0))),
         )
         for face, shade in faces:
-            colour = tuple(int(c * shade) for c in world.actors[index].colour_bgr)
-            _fill(image, sensor, cam_SE3_odom, corners[list(face)], colour)
+            blue, green, red = (int(c * shade) for c in world.actors[index].colour_bgr)
+            _fill(image, sensor, cam_SE3_odom, corners[list(face)], (blue, green, red))
     noisy = np.clip(image + rng.normal(0.0, 3.0, image.shape), 0, 255).astype(np.uint8)
     data = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].reshape(-1)
     return CameraImage(height=sensor.height, width=sensor.width, encoding="jpeg", data=data)
 
 
-def _fill(image: np.ndarray, sensor: CameraSensor, cam_SE3_odom: SE3, polygon: FloatArray, colour: tuple) -> None:  # type: ignore[type-arg]
+def _fill(image: np.ndarray, sensor: CameraSensor, cam_SE3_odom: SE3, polygon: FloatArray, colour: Bgr) -> None:
     """Fill a polygon given in the odom frame, clipped at the camera's near plane."""
     points = cam_SE3_odom @ polygon
     clipped = _clip_near(points, 0.3)

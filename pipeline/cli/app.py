@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from pipeline.cli import evaluate, look, machine, play
+from pipeline.cli import evaluate, machine, play
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -23,7 +23,6 @@ app.command()(play.replay)
 app.command()(play.record)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
-app.command()(look.view)
 app.command()(machine.doctor)
 app.add_typer(machine.models, name="models")
 

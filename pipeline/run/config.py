@@ -17,7 +17,7 @@ CONFIG_FILE = "run.yaml"
 RECORDING_FILE = "run.mcap"
 
 
-class RunConfig(Settings):
+class RunConfig(Settings, frozen=True):
     """One run. All times are the drive's own.
 
     drive: path or name that `open_named` takes. topics: what its sources publish. rate: drive seconds per second, 0 =
