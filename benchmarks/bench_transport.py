@@ -38,8 +38,8 @@ PATIENCE_S = 20.0
 def run() -> list[dict[str, Any]]:
     rows = []
     for size_name, size in SIZES.items():
-        for way, borrowing in WAYS.items():
-            times_us, copy_us = hand_over(size, borrowing)
+        for way, options in WAYS.items():
+            times_us, copy_us = hand_over(size, options)
             p50, p99 = np.percentile(times_us, (50, 99))
             for what, value, unit, limit in (
                 ("p50", p50, "µs", copy_us),
@@ -53,7 +53,7 @@ def run() -> list[dict[str, Any]]:
     return rows
 
 
-def hand_over(size: int, borrowing: dict[str, int] | None) -> tuple[np.ndarray, float]:
+def hand_over(size: int, options: dict[str, int] | None) -> tuple[np.ndarray, float]:
     """Times of the hand-over in µs, and the median time of one copy of as many bytes, taken between the messages."""
     context = multiprocessing.get_context("spawn")
     frame = np.random.default_rng(0).integers(0, 255, size, np.uint8)
@@ -61,10 +61,10 @@ def hand_over(size: int, borrowing: dict[str, int] | None) -> tuple[np.ndarray, 
     times_us, copies_us = [], []
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        open_writer, read = (zmq_writer, zmq_reader) if borrowing is None else (bus_writer, bus_reader)
-        with open_writer(folder) as (wait_for_reader, publish):
+        open_writer, read = (zmq_writer, zmq_reader) if options is None else (bus_writer, bus_reader)
+        with open_writer(folder, options) as (wait_for_reader, publish):
             here, there = context.Pipe()
-            reader = context.Process(target=read, args=(folder, borrowing, there))
+            reader = context.Process(target=read, args=(folder, options, there))
             reader.start()
             there.close()
             wait_for_reader()
@@ -91,29 +91,29 @@ def measure(receive: Callable[[], Message], results: Connection) -> None:
         results.send(taken_ns)
 
 
-def bus_settings(folder: str, borrowing: dict[str, int]) -> SharedMemorySettings:
-    return SharedMemorySettings(folder=folder, **borrowing)
+def bus_settings(folder: str, options: dict[str, int]) -> SharedMemorySettings:
+    return SharedMemorySettings(folder=folder, **options)
 
 
 @contextlib.contextmanager
-def bus_writer(folder: str) -> Iterator[tuple[Callable[[], Any], Callable[[Message], None]]]:
-    with contextlib.closing(SharedMemoryBus("bench", "writer", bus_settings(folder, {}))) as bus:
+def bus_writer(folder: str, options: dict[str, int]) -> Iterator[tuple[Callable[[], Any], Callable[[Message], None]]]:
+    with contextlib.closing(SharedMemoryBus("bench", "writer", bus_settings(folder, options))) as bus:
         yield lambda: bus.wait_for_subscribers(TOPIC, 1, PATIENCE_S), bus.publish
 
 
-def bus_reader(folder: str, borrowing: dict[str, int], results: Connection) -> None:
+def bus_reader(folder: str, options: dict[str, int], results: Connection) -> None:
     def receive() -> Message:
         message = subscription.receive(PATIENCE_S)
         assert message is not None
         return message
 
-    with contextlib.closing(SharedMemoryBus("bench", "reader", bus_settings(folder, borrowing))) as bus:
+    with contextlib.closing(SharedMemoryBus("bench", "reader", bus_settings(folder, options))) as bus:
         subscription = bus.subscribe([TOPIC])
         measure(receive, results)
 
 
 @contextlib.contextmanager
-def zmq_writer(folder: str) -> Iterator[tuple[Callable[[], Any], Callable[[Message], Any]]]:
+def zmq_writer(folder: str, _: None) -> Iterator[tuple[Callable[[], Any], Callable[[Message], Any]]]:
     with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
         socket.bind(f"ipc://{folder}/peer")
         yield socket.recv, lambda message: socket.send_multipart(encode(message), copy=False)

@@ -45,7 +45,7 @@ class Bus(Protocol):
     def wait_for_subscribers(self, topic: str, count: int, timeout_s: float) -> bool:
         """True once at least ``count`` subscriptions will see what is published on ``topic``; False on time-out.
 
-        A subscriber in another process finds a new publisher while it is in `receive`.
+        A subscriber in another process finds a new publisher while it is in `receive` or waits here itself.
         """
         ...
 

@@ -74,7 +74,7 @@ class RunFolder:
         with _exclusive(self._base):
             os.close(self._lock)
             if not _living(self.path):
-                shutil.rmtree(self.path)
+                shutil.rmtree(self.path, ignore_errors=True)
 
 
 def default_base() -> Path:

@@ -26,14 +26,15 @@ _SPARE_SLOTS = 4  # beyond a topic's depth: those being read and the one being w
 
 
 class SharedMemorySettings(Settings, frozen=True, kw_only=True):
-    """folder: where runs are kept, empty = shared memory. inline_bytes: larger messages go through a ring (below it, an
-    inline frame is as fast). queue: notifies that may wait for one subscriber before they are lost. max_borrowed:
-    messages per topic that a subscription leaves in the ring while they are in use, any further one is copied.
-    linger_s: how long `close` may wait for subscribers to take the last notifies."""
+    """folder: where runs are kept, empty = shared memory. inline_bytes: larger messages go through a ring; up to about
+    64 kB an inline frame is as fast, but `queue` of them may wait for a stalled subscriber on each side. queue:
+    notifies and inline messages that may wait for one subscriber before they are lost. max_borrowed: messages per topic
+    that a subscription leaves in the ring while they are in use, any further one is copied. linger_s: how long `close`
+    may wait for subscribers to take the last notifies."""
 
     folder: str = ""
-    inline_bytes: int = 16 << 10
-    queue: int = 2048
+    inline_bytes: int = 32 << 10
+    queue: int = 1024
     max_borrowed: int = 2
     linger_s: float = 1.0
 
@@ -85,7 +86,7 @@ class SharedMemoryBus:
         return subscription
 
     def wait_for_subscribers(self, topic: str, count: int, timeout_s: float) -> bool:
-        return self._publisher.wait_for_subscribers(topic, count, timeout_s)
+        return self._publisher.wait_for_subscribers(topic, count, timeout_s, self._subscriptions)
 
     def close(self) -> None:
         """Messages that were received stay valid."""

@@ -114,7 +114,7 @@ class TcpBus:
         return subscription
 
     def wait_for_subscribers(self, topic: str, count: int, timeout_s: float) -> bool:
-        return self._publisher.wait_for_subscribers(topic, count, timeout_s)
+        return self._publisher.wait_for_subscribers(topic, count, timeout_s, self._subscriptions)
 
     def close(self) -> None:
         if self._context.closed:

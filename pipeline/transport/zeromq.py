@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import zmq
@@ -63,13 +63,18 @@ class Publisher:
         """Count a message that nobody wants."""
         self._counters[topic] += 1
 
-    def wait_for_subscribers(self, topic: str, count: int, timeout_s: float) -> bool:
+    def wait_for_subscribers(
+        self, topic: str, count: int, timeout_s: float, own: Iterable[ZmqSubscription] = ()
+    ) -> bool:
+        """Wait until ``count`` subscribe to ``topic``; meanwhile our ``own`` subscriptions find who waits for us."""
         deadline_ns = self._clock.now_ns() + round(timeout_s * 1e9)
         while self._count(topic) < count:
             remaining_ms = (deadline_ns - self._clock.now_ns()) / 1e6
             if remaining_ms <= 0:
                 return False
-            self._socket.poll(math.ceil(remaining_ms))
+            self._socket.poll(math.ceil(min(remaining_ms, _LOOK_AROUND_NS / 1e6)))
+            for subscription in own:
+                subscription.look_around()
         return True
 
     def _count(self, topic: str) -> int:
@@ -173,7 +178,7 @@ class ZmqSubscription:
         deadline_ns = now_ns + round(timeout_s * 1e9)
         while not self._socket.closed:
             if now_ns - self._looked_ns >= _LOOK_AROUND_NS:
-                self._peers.look_around()
+                self.look_around()
                 self._looked_ns = now_ns
             self._drain()
             message = self._next()
@@ -182,6 +187,11 @@ class ZmqSubscription:
             self._socket.poll(max(1, min(deadline_ns - now_ns, _LOOK_AROUND_NS) // 1_000_000))
             now_ns = self._clock.now_ns()
         return None
+
+    def look_around(self) -> None:
+        """Connect to publishers that were not there before. `receive` does so now and then."""
+        if not self._socket.closed:
+            self._peers.look_around()
 
     @property
     def losses(self) -> Mapping[tuple[str, str], int]:

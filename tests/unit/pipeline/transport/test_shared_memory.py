@@ -76,6 +76,17 @@ def test_a_subscription_made_before_the_publisher_finds_it(open_bus: OpenBus) ->
     check(subscription.receive(10), 0)
 
 
+def test_two_that_wait_for_each_other_meet(open_bus: OpenBus) -> None:
+    one = open_bus("one")
+    subscription = one.subscribe(["camera/front"])
+    other = open_bus("other")
+    assert not one.wait_for_subscribers("progress", 1, 0.25)  # finds the other's publisher meanwhile
+    assert other.wait_for_subscribers("camera/front", 1, 10)
+    other.publish(image(0))
+    check(subscription.receive(10), 0)
+    assert subscription.losses == {}
+
+
 def test_what_a_new_publisher_said_before_the_two_met_is_counted(open_bus: OpenBus) -> None:
     subscription = open_bus("detector").subscribe(["camera/front"])
     publisher = open_bus("camera")
@@ -160,7 +171,7 @@ def test_latest_topic_gives_the_newest_only(open_bus: OpenBus) -> None:
     subscription = reader.subscribe(["ledger"])
     assert publisher.wait_for_subscribers("ledger", 1, 10)
     for k in range(50):
-        row = LedgerRow(sensor="x" * 20_000 * (k % 2), received=k, fused=k, in_flight=0, dropped={})
+        row = LedgerRow(sensor="x" * 40_000 * (k % 2), received=k, fused=k, in_flight=0, dropped={})
         publisher.publish(
             Message("ledger", Stamp(sensor_ns=0, arrival_ns=0, time_ns=0, sequence=k), LedgerState(rows=(row,)))
         )
