@@ -28,7 +28,7 @@ def generate_keys(folder: Path, name: str) -> str:
         BadInput: not a name, or there is such a pair already.
     """
     if not is_name(name):
-        raise BadInput(folder, "key name", "letters, digits, _ and -, at most 64", name)
+        raise BadInput(folder, "key name", "letters, digits, _ and -, at most 48", name)
     public, secret = zmq.curve_keypair()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write_new(folder / f"{name}.secret", secret, 0o600)

@@ -1,6 +1,6 @@
 """One folder per run, in shared memory, where the nodes of one host find each other and keep their rings.
 
-    /dev/shm/syncline-<uid>/<run>/      mode 0700, refused if it belongs to someone else
+    /dev/shm/syncline-<uid>/<run>/      mode 0700, refused if it belongs to someone else; see `run_path`
         <node>.lock                     held with flock while the node's process lives; the kernel lets go at any death
         <node>.sock                     the node's publisher
         <node>.<topic>.<id>.<n>.ring    see `ring.py`
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -25,30 +26,36 @@ from pathlib import Path
 from pipeline.core.errors import BadInput
 
 MAX_SOCKET_PATH = 107  # sun_path
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,48}")
 
 
 def is_name(text: str) -> bool:
-    """Whether ``text`` may name a run or a node: letters, digits, `_`, `-`, at most 64."""
+    """Whether ``text`` may name a node: letters, digits, `_`, `-`, at most 48."""
     return _NAME.fullmatch(text) is not None
+
+
+def run_path(run: str, base: Path | None = None) -> Path:
+    """Folder of a run. Its name may be any text, a path for example: the end of it and a hash make a short one."""
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", run)[-16:]
+    digest = hashlib.blake2b(run.encode(), digest_size=6).hexdigest()
+    return (base or default_base()) / f"{readable}-{digest}"
 
 
 class RunFolder:
     """A living node's place in its run.
 
     Raises:
-        BadInput: a run or node name that is none, a node name already in use, a folder that others may write to.
+        BadInput: a node name that is none or already in use, a folder that others may write to.
     """
 
     def __init__(self, run: str, node: str, base: Path | None = None) -> None:
-        for field, name in (("run name", run), ("node name", node)):
-            if not is_name(name):
-                raise BadInput("bus", field, "letters, digits, _ and -, at most 64", name)
+        if not is_name(node):
+            raise BadInput("bus", "node name", "letters, digits, _ and -, at most 48", node)
         self._base = base or default_base()
-        self.path = self._base / run
+        self.path = run_path(run, base)
         self.node = node
         if len(os.fsencode(self.socket(node))) > MAX_SOCKET_PATH:
-            raise BadInput("bus", "run and node name", f"a socket path of at most {MAX_SOCKET_PATH} bytes", self.path)
+            raise BadInput("bus", "folder", f"socket paths of at most {MAX_SOCKET_PATH} bytes", self.path)
         _make_private(self._base)
         with _exclusive(self._base):
             _make_private(self.path)
@@ -86,8 +93,8 @@ def default_base() -> Path:
 def cleanup(run: str, base: Path | None = None) -> frozenset[str]:
     """Remove what dead nodes of ``run`` left (everything, when none lives); returns the names of the living."""
     base = base or default_base()
-    folder = base / run
-    if not is_name(run) or not folder.is_dir():
+    folder = run_path(run, base)
+    if not folder.is_dir():
         return frozenset()
     with _exclusive(base):
         living = _living(folder)

@@ -43,7 +43,7 @@ class SharedMemoryBus:
     """One node's access. One thread uses a bus and its subscriptions; not to be used across `fork`.
 
     Raises:
-        BadInput: a run or node name that is none, or a node name that a living process of the run has.
+        BadInput: a node name that is none or that a living process of the run has, a folder that others may write to.
     """
 
     def __init__(self, run: str, node: str, settings: SharedMemorySettings | None = None) -> None:

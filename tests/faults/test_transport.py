@@ -21,7 +21,7 @@ import zmq
 from pipeline.core.messages import CameraImage, Message, Stamp
 from pipeline.transport.notify import Notify
 from pipeline.transport.ring import Place
-from pipeline.transport.run_folder import cleanup
+from pipeline.transport.run_folder import cleanup, run_path
 from pipeline.transport.shared_memory import SharedMemoryBus, SharedMemorySettings
 
 TOPIC = "camera/front"
@@ -290,7 +290,7 @@ def test_two_runs_side_by_side_do_not_mix(base: str, children: Children) -> None
 
 def test_garbage_from_a_peer_is_counted_and_the_rest_goes_on(base: str) -> None:
     reader, writer = open_bus(base, "reader"), open_bus(base, "writer")
-    folder = Path(base) / "run"
+    folder = run_path("run", Path(base))
     (folder / "evil.camera~front.0000000000000001.0.ring").write_bytes(b"SYNCRING" + bytes(100))
     (folder / "evil.camera~front.0000000000000001.1.ring").write_bytes(b"")
     garbage = [
