@@ -23,11 +23,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from calibration.camera import Pinhole
 from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, RadarSensor, Rig
 from calibration.se3 import SE3
 from nodes.sources.bounded import read_json, read_npz, read_text
-from nodes.sources.encoded_image import first_image_size, load_image
+from nodes.sources.encoded_image import first_image_size, load_image, pinhole
 from nodes.sources.indexed import IndexedDrive, Stream, usable_stamps
 from nodes.sources.truth import Label, truth_objects
 from pipeline.core.errors import BadInput
@@ -139,7 +138,6 @@ class AstyxDrive(IndexedDrive):
         if intrinsics is None:
             raise BadInput(path, "camera: K", "a 3x3 matrix", "none")
         self._size = first_image_size([self._path("camera", i, "jpg") for i in range(len(self._frames))], self._folder)
-        (fx, _, cx), (_, fy, cy), _ = intrinsics
         borrowed = Clock(sigma_ns=_SIGMA_NS, has_arrival=False)
         return Rig(
             vehicle="Astyx",
@@ -150,7 +148,7 @@ class AstyxDrive(IndexedDrive):
                     clock=borrowed,
                     width=self._size[0],
                     height=self._size[1],
-                    intrinsics=Pinhole(fx=fx, fy=fy, cx=cx, cy=cy),
+                    intrinsics=pinhole(intrinsics, path, "camera: K"),
                 ),
                 LidarSensor(
                     name="vlp16",

@@ -1,4 +1,7 @@
-"""Camera files as they are: the size is read from the header and the end is checked, the pixels stay encoded."""
+"""Camera files as they are: the size is read from the header and the end is checked, the pixels stay encoded.
+
+Beside it the check of a data set's camera matrix, which every reader needs.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from calibration.camera import Pinhole
 from nodes.sources.bounded import read_bytes
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CameraImage
@@ -67,6 +72,21 @@ def first_image_size(paths: list[Path], source: object) -> tuple[int, int]:
             continue  # counted when it is its turn to be read
         return width, height
     raise BadInput(source, "images", "at least one readable JPEG or PNG", f"none of {len(paths)}")
+
+
+def pinhole(matrix: npt.ArrayLike, source: object, field: str) -> Pinhole:
+    """A camera without distortion from its matrix (3, 3).
+
+    Raises:
+        BadInput: another shape, numbers that are not finite, or focal lengths that are not positive.
+    """
+    k = np.asarray(matrix, dtype=np.float64)
+    if k.shape != (3, 3):
+        raise BadInput(source, field, "a 3x3 matrix", f"shape {k.shape}")
+    try:
+        return Pinhole(fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]))
+    except ValueError as error:
+        raise BadInput(source, field, "finite numbers, focal lengths > 0", error) from error
 
 
 def _jpeg_size(data: bytes, source: object) -> tuple[int, int]:

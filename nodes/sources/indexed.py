@@ -126,10 +126,12 @@ class IndexedDrive:
         for arrival_ns, topic, i in sorted(order):
             stream = self._streams[topic]
             try:
-                payload = self._finite(topic, i, stream.load(i))
+                payload, lost = finite_points(stream.load(i), f"{topic} frame {i}")
             except BadInput as error:
                 self._count(topic, i, error.field, 1, error)
                 continue
+            if lost:
+                self._count(topic, i, "points not finite", lost, f"{topic}: frame {i}: {lost} points are not finite")
             time_ns = int(stream.times_ns[i])
             stamp = Stamp(
                 sensor_ns=time_ns if stream.sensor_ns is None else int(stream.sensor_ns[i]),
@@ -150,25 +152,27 @@ class IndexedDrive:
             self._count(stream.topic, int(i), f"stamp {fault}", 1, message)
         return usable
 
-    def _finite(self, topic: str, i: int, payload: Payload) -> Payload:
-        """Points that are no numbers are dropped from the cloud, and counted."""
-        if not isinstance(payload, PointCloud | RadarScan):
-            return payload
-        finite = np.isfinite(payload.xyz).all(axis=1)
-        lost = int((~finite).sum())
-        if lost:
-            self._count(topic, i, "points not finite", lost, f"{topic}: frame {i}: {lost} points are not finite")
-            payload = msgspec.structs.replace(payload, points=payload.points[finite])
-        if isinstance(payload, PointCloud) and len(payload.points) == 0:
-            raise BadInput(f"{topic} frame {i}", "empty sweep", "at least one point", "none")
-        return payload
-
     def _count(self, topic: str, i: int, reason: str, number: int, message: object) -> None:
         """Once per frame, however often the drive is read."""
         if (topic, i) not in self._reported:
             self._reported.add((topic, i))
             self._unreadable[f"{topic} {reason}"] += number
             _log.warning("%s", message)
+
+
+def finite_points(payload: Payload, source: str) -> tuple[Payload, int]:
+    """The payload without points that are no numbers, and how many those were.
+
+    Raises:
+        BadInput: a LiDAR sweep in which no point is left.
+    """
+    if not isinstance(payload, PointCloud | RadarScan):
+        return payload, 0
+    finite = np.isfinite(payload.xyz).all(axis=1)
+    lost = int((~finite).sum())
+    if isinstance(payload, PointCloud) and lost == len(finite):
+        raise BadInput(source, "empty sweep", "at least one point", f"none of {lost} is finite" if lost else "none")
+    return (msgspec.structs.replace(payload, points=payload.points[finite]) if lost else payload), lost
 
 
 def plausible(times_ns: npt.ArrayLike) -> npt.NDArray[np.bool_]:

@@ -23,11 +23,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from calibration.camera import Pinhole
 from calibration.rig import CameraSensor, Clock, Extrinsic, GnssSensor, ImuSensor, LidarSensor, Rig, Sensor
 from calibration.se3 import SE3
 from nodes.sources.bounded import read_bytes
-from nodes.sources.encoded_image import first_image_size, load_image
+from nodes.sources.encoded_image import first_image_size, load_image, pinhole
 from nodes.sources.indexed import IndexedDrive, Stream
 from nodes.sources.kitti_files import CalibrationFile, mercator_pose, read_oxts, read_stamps
 from nodes.sources.poses import ego_pose
@@ -64,12 +63,13 @@ class KittiRawDrive(IndexedDrive):
         folders = [path for path in sorted(self._folder.glob("image_0[0-3]")) if (path / "data").is_dir()]
         if not folders:
             return found
-        between = CalibrationFile(self._folder.parent / "calib_cam_to_cam.txt")
+        calibration = self._folder.parent / "calib_cam_to_cam.txt"
+        between = CalibrationFile(calibration)
         cam0_SE3_velo = CalibrationFile(self._folder.parent / "calib_velo_to_cam.txt").transform()
         rect0_SE3_velo = between.transform("R_rect_00", None) @ cam0_SE3_velo
         for folder in folders:
             projection = between.matrix(f"P_rect_{folder.name[-2:]}", 3, 4)
-            rect_SE3_rect0 = SE3(np.eye(3), _baseline(projection, self._folder.parent / "calib_cam_to_cam.txt"))
+            rect_SE3_rect0 = SE3(np.eye(3), _baseline(projection, calibration))
             ego_SE3_camera = self._ego_SE3_velo @ (rect_SE3_rect0 @ rect0_SE3_velo).inverse()
             times_ns = _stamps_with_files(folder, "png")
             width, height = first_image_size(sorted((folder / "data").glob("*.png")), folder)
@@ -79,12 +79,7 @@ class KittiRawDrive(IndexedDrive):
                 clock=Clock(sigma_ns=_CAMERA_SIGMA_NS, has_arrival=False),
                 width=width,
                 height=height,
-                intrinsics=Pinhole(
-                    fx=float(projection[0, 0]),
-                    fy=float(projection[1, 1]),
-                    cx=float(projection[0, 2]),
-                    cy=float(projection[1, 2]),
-                ),
+                intrinsics=pinhole(projection[:, :3], calibration, f"P_rect_{folder.name[-2:]}"),
             )
 
             def load(i: int, folder: Path = folder, size: tuple[int, int] = (width, height)) -> CameraImage:

@@ -17,10 +17,9 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import numpy as np
 
-from calibration.camera import Pinhole
 from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, RadarSensor, Rig, Sensor
 from nodes.sources.bounded import read_bytes
-from nodes.sources.encoded_image import camera_image
+from nodes.sources.encoded_image import camera_image, pinhole
 from nodes.sources.indexed import IndexedDrive, Stream, ns_from_us
 from nodes.sources.nuscenes_tables import Channel, SceneTables, read_scene, rigid
 from nodes.sources.pcd import read_pcd
@@ -133,15 +132,11 @@ class NuScenesDrive(IndexedDrive):
 
 
 def _camera(channel: Channel, name: str, extrinsic: Extrinsic, clock: Clock, source: Path) -> CameraSensor:
-    matrix, first = channel.calibrated.camera_intrinsic, channel.frames[0]
+    first, matrix = channel.frames[0], channel.calibrated.camera_intrinsic
     if [len(row) for row in matrix] != [3, 3, 3]:
-        raise BadInput(source.with_name("calibrated_sensor.json"), f"{name}: camera_intrinsic", "a 3x3 matrix", matrix)
+        matrix = [[]]  # numpy takes no ragged one
     if not first.width or not first.height:
         raise BadInput(source, f"{name}: width, height", "numbers > 0", (first.width, first.height))
-    try:
-        intrinsics = Pinhole(fx=matrix[0][0], fy=matrix[1][1], cx=matrix[0][2], cy=matrix[1][2])
-    except ValueError as error:
-        raise BadInput(source, f"{name}: camera_intrinsic", "focal lengths > 0", error) from error
     return CameraSensor(
         name=name,
         extrinsic=extrinsic,
@@ -149,7 +144,7 @@ def _camera(channel: Channel, name: str, extrinsic: Extrinsic, clock: Clock, sou
         rate_hz=12.0,
         width=first.width,
         height=first.height,
-        intrinsics=intrinsics,
+        intrinsics=pinhole(matrix, source.with_name("calibrated_sensor.json"), f"{name}: camera_intrinsic"),
     )
 
 

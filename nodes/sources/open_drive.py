@@ -13,6 +13,8 @@ from nodes.sources.nuscenes import NuScenesDrive
 from nodes.sources.nuscenes_tables import tables_folder
 from nodes.sources.pandaset import PandaSetDrive
 from nodes.sources.recording import RecordedDrive
+from nodes.sources.ros2_bag import Ros2BagDrive
+from nodes.sources.ros2_index import is_ros2
 from pipeline.core.errors import BadInput
 
 
@@ -26,6 +28,7 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = (
+    Layout("ROS 2 bag", "metadata.yaml, or a file .db3 or .mcap of ROS 2", is_ros2, Ros2BagDrive),
     Layout(
         "recording of ours",
         "a file .mcap, or a folder of such",

@@ -16,12 +16,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from calibration.camera import Pinhole
 from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, Rig, Sensor
 from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from nodes.sources.bounded import read_json, read_npz
-from nodes.sources.encoded_image import first_image_size, load_image
+from nodes.sources.encoded_image import first_image_size, load_image, pinhole
 from nodes.sources.indexed import IndexedDrive, Stream, ns_from_seconds, plausible
 from nodes.sources.pandaset_cuboids import Cuboids
 from nodes.sources.pandaset_geometry import EGO_SE3_PANDAR64, EGO_SE3_PANDARGT, POSE_SE3_EGO
@@ -106,7 +105,7 @@ class PandaSetDrive(IndexedDrive):
     def _camera(self, folder: Path) -> tuple[CameraSensor, Stream, Trajectory]:
         times_ns, odom_SE3_camera = _posed_stamps(folder)
         poses = trajectory_of(times_ns, odom_SE3_camera, folder / "timestamps.json")
-        intrinsics = read_json(folder / "intrinsics.json", _Intrinsics)
+        k = read_json(folder / "intrinsics.json", _Intrinsics)
         width, height = first_image_size(sorted(folder.glob("*.jpg")), folder)
         sensor = CameraSensor(
             name=folder.name.removesuffix("_camera"),
@@ -114,7 +113,9 @@ class PandaSetDrive(IndexedDrive):
             clock=Clock(sigma_ns=_CAMERA_SIGMA_NS, has_arrival=False),
             width=width,
             height=height,
-            intrinsics=Pinhole(fx=intrinsics.fx, fy=intrinsics.fy, cx=intrinsics.cx, cy=intrinsics.cy),
+            intrinsics=pinhole(
+                [[k.fx, 0, k.cx], [0, k.fy, k.cy], [0, 0, 1]], folder / "intrinsics.json", "fx, fy, cx, cy"
+            ),
         )
 
         def load(i: int) -> CameraImage:

@@ -219,6 +219,11 @@ def _year_2463(path: Path) -> None:
         ("lidar/poses.json", lambda p: p.write_text(p.read_text().replace('"w": 1', '"w": 3')), "heading, position"),
         ("camera/front_camera/intrinsics.json", lambda p: p.write_text('{"fx": 60.0}'), "$"),
         ("camera/front_camera/intrinsics.json", lambda p: p.write_text("{"), "file"),
+        (
+            "camera/front_camera/intrinsics.json",
+            lambda p: p.write_text('{"fx": 0, "fy": 60, "cx": 32, "cy": 24}'),
+            "fx, fy, cx, cy",
+        ),
     ],
 )
 def test_a_broken_structure_is_refused_at_open(sequence: Path, path: str, spoil, field: str) -> None:
