@@ -107,8 +107,7 @@ class RingWriter:
         self._generation += 1
         try:
             if slot not in self._used:
-                # Ask for the memory: touching a page that the host does not have would kill the process.
-                os.posix_fallocate(segment.descriptor, segment.offset(slot), segment.capacity)
+                _take_memory(segment.descriptor, segment.offset(slot), segment.capacity)
                 self._used.add(slot)
             segment.generations[slot] = self._generation | _WRITING
             announce(Place(self._number, slot, self._generation, size))
@@ -142,9 +141,14 @@ class RingWriter:
         capacity = largest if size <= largest else _round_up(size + size // 4, _ROUND)
         path = self._path_of(self._number + 1)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.ftruncate(descriptor, _data_at(self._slots) + self._slots * capacity)
-        os.posix_fallocate(descriptor, 0, _data_at(self._slots))
-        os.pwrite(descriptor, _HEADER.pack(_MAGIC, _VERSION, self._slots, capacity), 0)
+        try:
+            _take_memory(descriptor, 0, _data_at(self._slots))
+            os.ftruncate(descriptor, _data_at(self._slots) + self._slots * capacity)
+            os.pwrite(descriptor, _HEADER.pack(_MAGIC, _VERSION, self._slots, capacity), 0)
+        except BaseException:
+            os.close(descriptor)
+            path.unlink()
+            raise
         self._number += 1
         self._used.clear()
         self._written = 0
@@ -215,6 +219,15 @@ class RingReader:
     def _give_back(self, segment: Segment, key: tuple[int, int]) -> None:
         segment.lock(key[1], fcntl.F_UNLCK)
         self._borrowed.discard(key)
+
+
+def _take_memory(descriptor: int, start: int, size: int) -> None:
+    """Ask for memory before it is touched: a page that the host does not have would kill the process."""
+    try:
+        os.posix_fallocate(descriptor, start, size)
+    except OSError as error:
+        problem = f"no {size} bytes of shared memory for a ring: {error.strerror}; enlarge /dev/shm (docker: shm_size)"
+        raise OSError(error.errno, problem) from error
 
 
 def _open(path: Path) -> Segment:

@@ -187,18 +187,17 @@ def test_a_writer_that_died_while_writing_leaves_nothing_to_read(path_of: PathOf
 
 
 def test_full_shared_memory_is_an_error_not_a_crash(path_of: PathOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
-    first = write(writer, 1)
+    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 0)
 
     def full(descriptor: int, offset: int, size: int) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "posix_fallocate", full)
-        with pytest.raises(OSError, match="no space"):
-            write(writer, 2)
-    assert is_filled(read(reader, first), 1)
-    assert is_filled(read(reader, write(writer, 3)), 3)
+    for size in (1000, 1000, 200_000):  # a first segment, another slot of it, a larger segment
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "posix_fallocate", full)
+            with pytest.raises(OSError, match=r"no space.*shm_size"):
+                write(writer, 2, size)
+        assert is_filled(read(reader, write(writer, 3, size)), 3, size)
 
 
 @pytest.mark.parametrize(
