@@ -15,6 +15,7 @@ from pipeline.cli.paths import config_file
 from pipeline.cli.progress import RunDisplay
 from pipeline.cli.results import finish_run
 from pipeline.core.errors import BadInput
+from pipeline.core.topics import topic_row
 from pipeline.graph import Graph, load_graph
 from pipeline.run.config import RunConfig
 from pipeline.run.drives import open_named
@@ -120,6 +121,7 @@ def run_config(
     topics = tuple(
         topic
         for topic in drive.topics
+        if topic_row(topic).role in ("sensor", "truth")  # a recording also holds what was made of them
         if not sensors or topic.rpartition("/")[2] in sensors or topic in ("pose/ego", _TRUTH)
     )
     heard = {topic.rpartition("/")[2] for topic in topics}
