@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.settings import Settings
+
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -32,6 +34,14 @@ class Boxes(NamedTuple):
     def centre(self) -> Array:
         """(K, 2) middle of the boxes, in the frame of the points."""
         return _turned(self.yaw, (self.low + self.high) / 2)
+
+    @property
+    def corners(self) -> Array:
+        """(K, 4, 2) corners in the frame of the points."""
+        ends = np.stack([self.low, self.high])
+        return np.stack(
+            [_turned(self.yaw, np.stack([ends[i, :, 0], ends[j, :, 1]], 1)) for i in (0, 1) for j in (0, 1)], 1
+        )
 
 
 def fit_boxes(xy: npt.NDArray[np.float32], start: IntArray) -> Boxes:
@@ -75,11 +85,17 @@ def fit_boxes(xy: npt.NDArray[np.float32], start: IntArray) -> Boxes:
         best = np.where(score > best_score, coarse + step, best)
         best_score = np.maximum(score, best_score)
 
-    cos, sin = (np.repeat(f(best), size).astype(np.float32) for f in (np.cos, np.sin))
-    along, across = xy[:, 0] * cos + xy[:, 1] * sin, xy[:, 1] * cos - xy[:, 0] * sin
-    low = np.stack([np.minimum.reduceat(along, start), np.minimum.reduceat(across, start)], axis=1).astype(np.float64)
-    high = np.stack([np.maximum.reduceat(along, start), np.maximum.reduceat(across, start)], axis=1).astype(np.float64)
-    return _longer_side_first(Boxes(best, low, high, best_score.astype(np.float64)))
+    low, high = extents(xy, start, best)
+    return _longer_side_first(Boxes(best, low, high, best_score))
+
+
+def extents(xy: npt.NDArray[np.float32], start: IntArray, yaw: Array) -> tuple[Array, Array]:
+    """(K, 2) lowest and highest coordinate of each cluster along and across its own heading ``yaw`` (K,)."""
+    size = np.diff(np.append(start, len(xy)))
+    cos, sin = (np.repeat(f(yaw), size).astype(np.float32) for f in (np.cos, np.sin))
+    own = xy[:, 0] * cos + xy[:, 1] * sin, xy[:, 1] * cos - xy[:, 0] * sin
+    low, high = (np.stack([f.reduceat(c, start) for c in own], axis=1) for f in (np.minimum, np.maximum))
+    return low.astype(np.float64), high.astype(np.float64)
 
 
 def quarter_turn(boxes: Boxes, turn: npt.NDArray[np.bool_]) -> Boxes:
@@ -115,30 +131,41 @@ class Completed(NamedTuple):
     size_sigma: Array
 
 
-def complete(boxes: Boxes, origin_xy: Array, mean: Array, sigma: Array, noise_m: float) -> Completed:
+class CompletionSettings(Settings, frozen=True):
+    """face_noise_m: 1-sigma of a face that was seen. margin_m: returns lie this far inside the outermost surface.
+
+    near_share: of what is added to a box of which next to nothing was seen, this share lies on the near side, because
+    something in front may hide the near end as well. unseen_sigma: 1-sigma of the centre per metre added.
+    """
+
+    face_noise_m: float = 0.15
+    margin_m: float = 0.07
+    near_share: float = 0.2
+    unseen_sigma: float = 0.3
+
+
+def complete(boxes: Boxes, origin_xy: Array, mean: Array, sigma: Array, settings: CompletionSettings) -> Completed:
     """Extend the visible boxes to what their class is expected to measure.
 
-    Along each axis the face towards the sensor was seen and stays; the box grows away from the sensor. Where the sensor
-    looks at the middle of a side, both ends may continue out of sight and the box grows both ways. Half of what was
-    added is the 1-sigma of where the centre lies.
+    Along each axis the box grows away from the sensor, for the near end is more often seen than the far one. Where the
+    sensor looks at the middle of a side, it grows both ways.
 
     Args:
         origin_xy: (2,) sensor position, ego frame.
         mean, sigma: (K, 2) expected length and width and their spread, metres.
-        noise_m: 1-sigma of a face that was seen.
     """
-    visible = boxes.high - boxes.low
+    visible = boxes.high - boxes.low + 2 * settings.margin_m
     size = np.maximum(visible, mean)
     added = size - visible
     cos, sin = np.cos(boxes.yaw), np.sin(boxes.yaw)
     eye = np.stack([origin_xy[0] * cos + origin_xy[1] * sin, origin_xy[1] * cos - origin_xy[0] * sin], axis=1)
     middle = (boxes.low + boxes.high) / 2
     away = np.clip((middle - eye) / np.maximum(visible / 2, 0.25), -1.0, 1.0)  # -1, 1: beyond an end; between: beside
-    middle = middle + away * added / 2
-    unseen = np.minimum(added, sigma) * np.abs(away) + added * (1 - np.abs(away))
+    near = settings.near_share * added / size
+    middle = middle + away * (1 - 2 * near) * added / 2
     return Completed(
         centre=_turned(boxes.yaw, middle),
         size=size,
-        centre_sigma=np.hypot(noise_m, unseen / 2),
-        size_sigma=np.hypot(noise_m, np.where(added > 0, np.minimum(sigma, 0.3 * size), noise_m)),
+        centre_sigma=np.hypot(settings.face_noise_m, settings.unseen_sigma * added),
+        size_sigma=np.where(added > 0, np.minimum(sigma, 0.3 * size), 1.5 * settings.face_noise_m),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -13,6 +14,7 @@ from pipeline.core.settings import Settings
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 
 class ClusterSettings(Settings, frozen=True):
@@ -21,18 +23,20 @@ class ClusterSettings(Settings, frozen=True):
     min_height_m, max_height_m: only returns between these heights above ground connect cells, so that neither kerbs nor
     tree crowns tie objects together; higher ones join the cluster that they stand over.
     reach_m: from each range (first number) on, cells within twice the second number belong together.
-    structure_height_m, structure_extent_m: what rises above this height over more than this extent is a building, and
-    its cells are taken out before clustering, or a wall would swallow the cars parked along it.
     min_points: smaller clusters are dropped.
+    structure_height_m, structure_extent_m: what rises above this height over more than this extent is a building; its
+    returns are taken out before clustering, or a wall would swallow the cars parked along it.
+    structure_cell_m: grid cell for finding it.
     """
 
     cell_m: float = 0.2
     min_height_m: float = 0.3
-    max_height_m: float = 2.5
+    max_height_m: float = 2.0
     reach_m: tuple[tuple[float, float], ...] = ((30.0, 0.2), (60.0, 0.4))
+    min_points: int = 3
     structure_height_m: float = 2.8
     structure_extent_m: float = 14.0
-    min_points: int = 5
+    structure_cell_m: float = 0.4
 
 
 class Grid(NamedTuple):
@@ -42,11 +46,14 @@ class Grid(NamedTuple):
     cell_m: float
     cells: int
 
-    def cells_of(self, xy: FloatArray) -> IntArray:
-        """(N,) flat cell number of (N, 2) points; points outside go to the nearest edge."""
-        at = ((xy + np.float32(self.range_m)) * np.float32(1 / self.cell_m)).astype(np.int64)
-        np.clip(at, 0, self.cells - 1, out=at)
-        return at[:, 0] * self.cells + at[:, 1]
+    def cells_of(self, x: FloatArray, y: FloatArray) -> IntArray:
+        """(N,) flat cell number of points; those outside go to the nearest edge."""
+        row, column = (
+            np.clip((v + np.float32(self.range_m)) * np.float32(1 / self.cell_m), 0, self.cells - 1).astype(np.int64)
+            for v in (x, y)
+        )
+        flat: IntArray = row * self.cells + column
+        return flat
 
 
 def cluster(cell: IntArray, height: FloatArray, grid: Grid, settings: ClusterSettings) -> IntArray:
@@ -60,12 +67,9 @@ def cluster(cell: IntArray, height: FloatArray, grid: Grid, settings: ClusterSet
         (N,) int64, numbers from 0 without gaps.
     """
     occupied = np.zeros((grid.cells, grid.cells), np.uint8)
-    occupied.reshape(-1)[cell[(height > settings.min_height_m) & (height < settings.max_height_m)]] = 1
-    occupied[_structure(cell, height, grid, settings)] = 0
+    occupied.reshape(-1)[cell[height < settings.max_height_m]] = 1
     _, labels = cv2.connectedComponents(_reach(occupied, grid, settings), connectivity=8)
-    labels[occupied == 0] = 0
-
-    label = labels.reshape(-1)[cell]
+    label = np.where(occupied.reshape(-1)[cell], labels.reshape(-1)[cell], 0)
     count = np.bincount(label, minlength=1)
     count[0] = 0
     kept = count >= settings.min_points
@@ -75,22 +79,38 @@ def cluster(cell: IntArray, height: FloatArray, grid: Grid, settings: ClusterSet
 
 def _reach(image: Image, grid: Grid, settings: ClusterSettings) -> Image:
     """The occupancy, widened in rings: samples of one surface lie further apart far away."""
-    axis = (np.arange(grid.cells, dtype=np.float32) + 0.5) * grid.cell_m - grid.range_m
-    squared = axis[:, None] ** 2 + axis[None, :] ** 2
     out = image.copy()
     for start, reach in settings.reach_m:
         size = 2 * max(1, round(reach / grid.cell_m)) + 1
         widened = cv2.dilate(image, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-        np.copyto(out, widened, where=squared > start**2)
+        cv2.copyTo(widened, _beyond(grid, start), out)
     return out
 
 
-def _structure(cell: IntArray, height: FloatArray, grid: Grid, settings: ClusterSettings) -> npt.NDArray[np.bool_]:
-    """The cells that belong to something as tall and as long as a building."""
-    tall = np.zeros(grid.cells**2, np.uint8)
-    tall[cell[height > settings.structure_height_m]] = 1
-    joined = cv2.dilate(tall.reshape(grid.cells, grid.cells), np.ones((3, 3), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+@functools.lru_cache(maxsize=8)
+def _beyond(grid: Grid, distance: float) -> Image:
+    """1 for the cells farther away than ``distance``."""
+    axis = (np.arange(grid.cells, dtype=np.float32) + 0.5) * grid.cell_m - grid.range_m
+    return (axis[:, None] ** 2 + axis[None, :] ** 2 > distance**2).astype(np.uint8)
+
+
+class Structure(NamedTuple):
+    """Where returns stand as high as only buildings and trees do. Both (cells^2,) over `grid`."""
+
+    grid: Grid
+    building: Mask  # such cells joined to something as long as a building
+    around: FloatArray  # share of such cells among the cells within 1 m
+
+
+def structure(x: FloatArray, y: FloatArray, height: FloatArray, range_m: float, settings: ClusterSettings) -> Structure:
+    """Args: (N,) float32 each: position in the ego frame and height above ground of all returns, metres."""
+    grid = Grid(range_m, settings.structure_cell_m, round(2 * range_m / settings.structure_cell_m))
+    high = np.flatnonzero(height > settings.structure_height_m)
+    tall = np.zeros((grid.cells, grid.cells), np.uint8)
+    tall.reshape(-1)[grid.cells_of(x[high], y[high])] = 1
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(tall, connectivity=8)
     extent = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) * grid.cell_m
     extent[0] = 0.0
-    return np.asarray((extent > settings.structure_extent_m)[labels])
+    side = 2 * round(1.0 / grid.cell_m) + 1
+    around = np.asarray(cv2.blur(tall.astype(np.float32), (side, side), borderType=cv2.BORDER_CONSTANT), np.float32)
+    return Structure(grid, (extent > settings.structure_extent_m)[labels].reshape(-1), around.reshape(-1))

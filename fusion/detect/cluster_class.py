@@ -38,20 +38,16 @@ FEATURES = {
     "length": (0.2, 0.5, 1.0, 1.6, 2.4, 3.5, 4.5, 5.5, 7.0, 10.0, 14.0),
     "width": (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0),
     "top": (0.3, 0.6, 0.9, 1.2, 1.5, 1.8, 2.1, 2.5, 3.2, 4.2),
-    "bottom": (0.3, 0.4, 0.6, 0.9, 1.3, 2.0),
     "mean_height": (0.3, 0.6, 0.9, 1.2, 1.6, 2.2),
-    "log_points": (1.5, 2.5, 3.5, 4.5, 6.0, 8.0),
-    "log_range": (1.5, 2.5, 3.0, 3.5, 4.0, 4.5),
     "fill": (0.0, 0.15, 0.3, 0.5, 0.75, 1.0),
     "closeness": (1.5, 4.0, 7.0, 10.0, 14.0, 20.0),
-    "overhang": (0.0, 0.02, 0.1, 0.3, 0.6),
     "tall_around": (0.0, 0.05, 0.15, 0.4, 0.8),
 }
 """Feature -> knots of its piecewise linear functions; beyond the last knots they are constant.
 
-length, width: visible box, m. top, bottom, mean_height: above ground, m. log_points: ln of the number of returns.
-log_range: ln of metres from the sensor. fill: occupied share of the box's cells. closeness: of the box fit, 1/m.
-overhang: share of returns above 2.5 m. tall_around: share of the cells around it that hold returns above 2.8 m.
+length, width: visible box, m. top, mean_height: of the returns, above ground, m. fill: occupied share of its cells.
+closeness: of the box fit, 1/m. tall_around: share of the cells around it that hold returns as high as a building's.
+How many returns there are is left out on purpose: it tells sensors apart rather than things.
 """
 
 

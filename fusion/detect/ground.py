@@ -37,11 +37,11 @@ class GroundSettings(Settings, frozen=True):
             raise ValueError("tolerance_m: expected one for the plane and one for each of widths_m")
 
 
-def ground_grid(xyz: FloatArray, range_m: float, settings: GroundSettings) -> FloatArray:
+def ground_grid(x: FloatArray, y: FloatArray, z: FloatArray, range_m: float, settings: GroundSettings) -> FloatArray:
     """Height of the ground on a square grid around the ego origin.
 
     Args:
-        xyz: (N, 3) float32, metres, ego frame, all within ``range_m`` in x and y.
+        x, y, z: (N,) float32 each, metres, ego frame, x and y within ``range_m``.
         range_m: half the side of the grid.
 
     Returns:
@@ -49,9 +49,7 @@ def ground_grid(xyz: FloatArray, range_m: float, settings: GroundSettings) -> Fl
         x = (i + 0.5) cell - range, y = (j + 0.5) cell - range.
     """
     cells = int(np.ceil(2 * range_m / settings.cell_m))
-    index = ((xyz[:, :2] + np.float32(range_m)) / np.float32(settings.cell_m)).astype(np.int64).clip(0, cells - 1)
-    lowest = np.full((cells, cells), np.inf, np.float32)
-    np.minimum.at(lowest.reshape(-1), index[:, 0] * cells + index[:, 1], xyz[:, 2])
+    lowest = _lowest(x, y, z, range_m, cells, settings.cell_m)
     seen = np.isfinite(lowest)
     lowest[~seen] = 0.0
 
@@ -69,6 +67,23 @@ def ground_grid(xyz: FloatArray, range_m: float, settings: GroundSettings) -> Fl
             pull = cv2.stackBlur(weight * residual, (kernel, kernel))
             surface += pull / (total + np.float32(prior))
     return surface
+
+
+def _lowest(x: FloatArray, y: FloatArray, z: FloatArray, range_m: float, cells: int, cell_m: float) -> FloatArray:
+    """(cells, cells) height of the lowest return of each cell, to the millimetre; inf where there is none.
+
+    Cell and height are sorted as one integer, which is several times faster than `np.minimum.at`.
+    """
+    row, column = (
+        ((v + np.float32(range_m)) * np.float32(1 / cell_m)).astype(np.int64).clip(0, cells - 1) for v in (x, y)
+    )
+    millimetres = ((z.clip(-500.0, 500.0) + 500.0) * 1000.0).astype(np.int64)
+    key = np.sort(((row * cells + column) << 20) | millimetres)
+    cell = key >> 20
+    first = np.flatnonzero(np.diff(cell, prepend=-1))
+    lowest = np.full((cells, cells), np.inf, np.float32)
+    lowest.reshape(-1)[cell[first]] = (key[first] & ((1 << 20) - 1)) / 1000.0 - 500.0
+    return lowest
 
 
 def _envelope_weight(
