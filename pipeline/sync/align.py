@@ -221,11 +221,13 @@ class Aligner:
         if self._at_start or self._last_ns is None:
             return self._first_instant(now_ns)
         if all(lane.over for lane in self._lanes.values()):
-            if any(lane.stream.ready for lane in self._lanes.values()):
+            jumped = sum(lane.jumped for lane in self._lanes.values())
+            if not jumped:
+                return None
+            if 2 * jumped >= len(self._lanes):  # time jumped back, not one sensor that began again
                 self._timeline += 1
                 self._last_ns = None
                 return self._first_instant(now_ns)
-            return None
         period_ns = self._period_ns
         expected_ns = self._last_ns + period_ns
         if self._reference is None:

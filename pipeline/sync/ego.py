@@ -131,8 +131,9 @@ class Ego:
             if not ready:
                 break
             stamp = ready[0].stamp
-            if jumps_back(self._newest, stamp):
-                if self._timeline >= timeline:
+            if self._newest is not None and jumps_back(self._newest, stamp):
+                alone = need_ns - self._newest.arrival_ns > self._settings.silent_after_ns
+                if self._timeline >= timeline and not alone:
                     return True
                 self._timeline = timeline
                 self._alive_ns = None

@@ -33,8 +33,8 @@ class Slot(NamedTuple):
     """A sensor's place in a frame set: the item, or why there is none.
 
     missing: ``late`` = nothing had arrived by the deadline; ``no_message`` = the stream went on without one for this
-    instant; ``not_due`` = a slow sensor whose turn it is not; ``silent`` = nothing arrived for long, so nothing was waited
-    for; ``late_processing`` = what had arrived was not handed in before the wall clock ended the wait.
+    instant; ``not_due`` = a slow sensor whose turn it is not; ``silent`` = nothing arrived for long, so it was not
+    waited for; ``late_processing`` = what had arrived was not handed in before the wall clock ended the wait.
     """
 
     sensor: str
@@ -147,10 +147,15 @@ class Lane:
         return instant_ns + self._wait.ns + (self._lead_ns if self._lead_ns > 0 else 0)
 
     @property
+    def jumped(self) -> bool:
+        """Whether the next message begins a new timeline, as far as this sensor alone can tell."""
+        ready = self.stream.ready
+        return bool(ready) and jumps_back(self._last, ready[0].stamp)
+
+    @property
     def over(self) -> bool:
         """Whether nothing more will come on this timeline."""
-        ready = self.stream.ready
-        return jumps_back(self._last, ready[0].stamp) if ready else self.stream.known_ns == FOREVER_NS
+        return self.jumped if self.stream.ready else self.stream.known_ns == FOREVER_NS
 
     def head(self) -> Stamp | None:
         """Stamp of the first message that can be used at all."""
@@ -167,8 +172,10 @@ class Lane:
         look at the message after it.
         """
         self._wanted_timeline = timeline
-        if timeline > self._timeline and self.stream.ready and jumps_back(self._last, self.stream.ready[0].stamp):
-            self._turn()
+        if self.jumped and self._last is not None:
+            alone = instant_ns - self._last.arrival_ns > self._settings.silent_after_ns
+            if alone or timeline > self._timeline:  # alone: time goes on for the others; this one only began again
+                self._turn()
         half = self.period_ns // 2
         phase = self._phase or 0
         spacing = half if self.period_ns * 2 <= reference_period_ns * 3 else self.period_ns * 4 // 5
@@ -261,7 +268,7 @@ class Lane:
         if item is None and self._before:
             earliest = self._instant_ns - self._settings.max_offset_ns
             item = max(self._before, key=lambda i: i.stamp.time_ns)
-            if item.stamp.time_ns < earliest:
+            if item.stamp.time_ns < earliest or (self._used_ns is not None and item.stamp.time_ns < self._used_ns):
                 item = None
         for other in self._before:
             if other is not item:
