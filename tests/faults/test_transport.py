@@ -325,16 +325,19 @@ def test_garbage_from_a_peer_is_counted_and_the_rest_goes_on(base: str) -> None:
             evil.send(b"camera/front\0hello")
             subscription.receive(0.05)
             reached = subscription.losses.get(("*", "malformed"), 0)
-        subscription.receive(0.2)
+        while subscription.receive(0.2) is not None:
+            pass
         before = subscription.losses[("*", "malformed")]
         for frames in garbage:
             evil.send_multipart(frames)
         writer.publish(frame(1))
-        received = [m for m in (subscription.receive(0.3) for _ in range(3)) if m]
-        evil.close()
-    assert [m.stamp.sequence for m in received] == [1]
+        received = []
+        while not received or sum(subscription.losses.values()) - before < len(garbage) - 2:
+            if message := subscription.receive(0.05):
+                received.append(message.stamp.sequence)
+    assert received == [1]
     losses = dict(subscription.losses)
-    assert losses.pop(("*", "malformed")) - before == 9  # two are not even for this subscription
+    assert losses.pop(("*", "malformed")) - before == 9  # the first two are not even for this subscription
     assert losses == {(TOPIC, "malformed"): 6, (TOPIC, "overwritten"): 1}
     reader.close()
     writer.close()
