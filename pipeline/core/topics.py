@@ -66,3 +66,26 @@ def topic_row(name: str) -> Topic:
 def topic_matches(pattern: str, name: str) -> bool:
     """Whether ``pattern`` is the name itself or `prefix/*` over it."""
     return pattern == name or (pattern.endswith("/*") and pattern[:-2] == name.rpartition("/")[0])
+
+
+def as_markdown() -> str:
+    """The table as `docs/topics.md` shows it; written there by ``python -m pipeline.core.topics > docs/topics.md``."""
+    lines = [
+        "# Topics",
+        "",
+        "Every name on the bus. Written by `python -m pipeline.core.topics > docs/topics.md` from the table in",
+        "`pipeline/core/topics.py`; what each type holds, with shapes, units and frames, stands in",
+        "`pipeline/core/messages.py`.",
+        "",
+        "| topic | type | role | queue | depth | recorded | what |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in TOPICS:
+        kept = "yes" if row.recorded else "no"
+        name = row.payload.__name__
+        lines.append(f"| `{row.pattern}` | {name} | {row.role} | {row.queue} | {row.depth} | {kept} | {row.doc} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(as_markdown())
