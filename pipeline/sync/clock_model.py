@@ -41,6 +41,7 @@ _AGREE = 3
 _REMEMBERED = 64
 _PERIODS = 31
 _UNIT_AFTER_NS = 200_000_000
+_YOUNG = 32
 
 
 class ClockSettings(Settings, frozen=True):
@@ -117,6 +118,7 @@ class SensorClock:
 
     def take(self, reading: Reading) -> Corrected:
         """Vehicle time of a message; `epoch` rises when the clock stepped."""
+        self._newest_arrival_ns = reading.arrival_ns
         refused = self._refusal(reading)
         if refused in ("clock_jump", "absurd_time", "unit_slip") and self._stepped(reading):
             refused = ""
@@ -130,6 +132,11 @@ class SensorClock:
         return Corrected(reading.sensor_ns + self._estimate.offset_ns, self._estimate.sigma_ns)
 
     @property
+    def alarm(self) -> str:
+        """What happened to the clock lately, else why it is not what its discipline promises; mostly empty."""
+        return self._alarm if self._newest_arrival_ns < self._alarm_until_ns else self._doubt
+
+    @property
     def state(self) -> ClockState:
         """What is believed of the clock."""
         port = self._ptp.port
@@ -140,7 +147,7 @@ class SensorClock:
             skew_ppb=skew_ppb,
             sigma_ns=self._estimate.sigma_ns,
             epoch=self.epoch,
-            alarm=self._alarm if self._newest_arrival_ns < self._alarm_until_ns else self._doubt,
+            alarm=self.alarm,
             ptp_grandmaster=port.grandmaster,
             ptp_state=port.state,
         )
@@ -163,7 +170,10 @@ class SensorClock:
         if self._on_vehicle_time:
             if -s.max_future_ns <= excess_ns <= s.max_age_ns:
                 return ""
-            return "unit_slip" if _other_unit(sensor_ns, reading.arrival_ns) else "absurd_time"
+            if not _other_unit(sensor_ns, reading.arrival_ns):
+                return "absurd_time"
+            self._warn("stamps count another unit than nanoseconds", reading.arrival_ns)
+            return "unit_slip"
         if self._first is None:
             return ""
         expected_ns = sensor_ns + excess_ns
@@ -173,9 +183,12 @@ class SensorClock:
         ):
             self._warn("stamps count another unit than nanoseconds", reading.arrival_ns)
             return "unit_slip"
-        ahead = excess_ns < -s.step_ns - 4 * self._estimate.sigma_ns
-        behind = excess_ns > s.step_ns + 4 * self._estimate.sigma_ns
-        if ahead or excess_ns > s.max_age_ns or (behind and (self._suspects or self._irregular(sensor_ns))):
+        bound_ns = s.step_ns + 4 * self._line.sigma_ns
+        if not -s.max_age_ns <= excess_ns <= s.max_age_ns:
+            return "clock_jump"
+        if excess_ns < -bound_ns and len(self._envelope) >= _YOUNG:  # not all those before can have been late
+            return "clock_jump"
+        if abs(excess_ns) > bound_ns and (self._suspects or self._irregular(sensor_ns)):
             return "clock_jump"
         return ""
 
@@ -186,14 +199,19 @@ class SensorClock:
             return delay_ns + self._settings.ptp.utc_offset_ns * (self._spec.discipline == "ptp")
         if self._first is None:
             return 0
-        line, since_ns = self._line, reading.sensor_ns - self._newest_ns
+        line, since_ns = self._line, reading.sensor_ns - self._line_at_ns
         return delay_ns - line.offset_ns - round(line.skew_ppb * 1e-9 * since_ns) - self._settings.envelope.min_delay_ns
 
     def _irregular(self, sensor_ns: int) -> bool:
-        """Whether the time since the last stamp is no multiple of the period, as a step of the clock makes it."""
-        if len(self._periods) < _PERIODS // 2 or not self._recent:
+        """Whether a stamp lies where no message was due, as it does when the clock stepped.
+
+        Messages are due at multiples of the period, where none was before; one that fills a gap is only out of order.
+        """
+        if len(self._periods) < _PERIODS // 2:
             return False
-        cycles = (sensor_ns - self._recent[-1]) / self._period_ns
+        if sensor_ns < self._newest_ns:
+            return any(abs(sensor_ns - other_ns) < 0.3 * self._period_ns for other_ns in self._recent)
+        cycles = (sensor_ns - self._newest_ns) / self._period_ns
         return cycles < 0.5 or abs(cycles - round(cycles)) > 0.2
 
     def _stepped(self, reading: Reading) -> bool:
@@ -234,7 +252,7 @@ class SensorClock:
         self._recent: deque[int] = deque(maxlen=_REMEMBERED)
         self._repeats = 0
         self._first: Reading | None = None
-        self._newest_ns = 0
+        self._newest_ns = self._line_at_ns = 0
         self._periods = RunningQuantile(0.5, _PERIODS)
         self._period_ns = 0
         self._late_since = None
@@ -258,20 +276,20 @@ class SensorClock:
         sensor_ns = reading.sensor_ns
         self._first = self._first or reading
         self._envelope.add(sensor_ns, reading.arrival_ns)
-        if self._recent:
-            if sensor_ns > self._recent[-1]:
-                self._period_ns = self._periods.add(sensor_ns - self._recent[-1])
-            else:
-                self.out_of_order += 1
+        if self._recent and sensor_ns < self._newest_ns:
+            self.out_of_order += 1
+        elif self._recent:
+            self._period_ns = self._periods.add(sensor_ns - self._newest_ns)
+        self._newest_ns = max(sensor_ns, self._newest_ns)
         self._recent.append(sensor_ns)
         self._repeats = 0
-        self._newest_ns, self._newest_arrival_ns = sensor_ns, reading.arrival_ns
 
     def _judge(self, reading: Reading) -> Estimate:
         """Vehicle time of a believed stamp, by the clock's discipline."""
         if self._on_vehicle_time and self._spec.discipline == "vehicle":
             return Estimate(0, self._spec.sigma_ns, 0.0)
-        envelope = self._line = self._envelope.at(reading.sensor_ns)
+        envelope = self._envelope.at(reading.sensor_ns)
+        self._line, self._line_at_ns = envelope, reading.sensor_ns
         if self._on_vehicle_time:
             estimate = self._ptp.at(reading.sensor_ns, reading.port, envelope)
             self._doubt = self._ptp.alarm
