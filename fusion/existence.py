@@ -26,8 +26,11 @@ class ExistenceSettings(Settings, frozen=True):
 
     birth_score: weakest detection that starts a track. publish, death: existence from which a track is published, and
     below which it ends; max_coast_s: it also ends after so long without a detection.
-    time_constant_s, gain: see the module. memory_s: how long a sensor's detection probabilities remember.
-    shadow: share of the detection probability that a nearer object in the line of sight takes away.
+    time_constant_s, gain: see the module. miss_weight: how much a miss counts against a detection; little, since what
+    one sensor fails to see the others often miss for the same reason.
+    memory_s: how long a sensor's detection probabilities remember; teacher: evidence from which a track's detections
+    and misses count for them. shadow: share of the detection probability that a nearer object in the line of sight
+    takes away.
     """
 
     detection: float = 0.8
@@ -37,7 +40,9 @@ class ExistenceSettings(Settings, frozen=True):
     max_coast_s: float = 2.0
     time_constant_s: float = 0.5
     gain: float = 1.5
+    miss_weight: float = 0.3
     memory_s: float = 5.0
+    teacher: float = 1.0
     shadow: float = 0.8
 
 

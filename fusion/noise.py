@@ -23,23 +23,28 @@ from fusion.kalman import Innovation
 from fusion.measurements import FloatArray, IntArray, Measurements
 from fusion.per_sensor import PerSensor
 from fusion.tracks import IS_VEHICLE
+from pipeline.core.messages import FrameSet
 from pipeline.core.settings import Settings
 
 _KINDS = 2  # vehicles and the rest
 
 
 class NoiseSettings(Settings, frozen=True):
-    """memory: matched detections that the adaptive factors remember; low, high: bounds of the factors, in variance.
-
+    """camera, lidar, radar: so many successive detections of one object by one sensor are worth one independent
+    detection, since a detector errs in much the same way from frame to frame (the side it sees, a cut box).
+    memory: matched detections that the adaptive factors remember; low, high: bounds of the factors, in variance.
     settled_age: frame sets after which a track teaches. robust_sigmas: from which distance on a detection counts as an
     outlier (adaptive only).
     """
 
     method: Literal["nominal", "adaptive", "intersection"] = "nominal"
+    camera: float = 9.0
+    lidar: float = 3.0
+    radar: float = 3.0
     memory: float = 60.0
-    settled_age: int = 5
     low: float = 0.25
     high: float = 100.0
+    settled_age: int = 5
     robust_sigmas: float = 4.0
 
 
@@ -52,7 +57,7 @@ class NoiseModel:
 
     def believed(self, z: Measurements, sensors: tuple[str, ...]) -> Measurements:
         """The detections with the position covariance that is believed."""
-        if self.settings.method != "adaptive" or len(z) == 0:
+        if self.settings.method != "adaptive":
             return z
         row = self.factors.rows(sensors)[z.sensor]
         factor = self.factors.values[row, _kind(z)]  # (N, 2)
@@ -61,8 +66,13 @@ class NoiseModel:
         stretch[:, :2, :2] = np.swapaxes(axes, 1, 2) @ (np.sqrt(factor)[:, :, None] * axes)
         stretch[:, 2, 2] = 1.0
         R = z.R.copy()
-        R[:, :3, :3] = stretch @ z.R[:, :3, :3] @ np.swapaxes(stretch, 1, 2)
+        R[:, :3, :3] = stretch @ R[:, :3, :3] @ np.swapaxes(stretch, 1, 2)
         return dataclasses.replace(z, R=R)
+
+    def novelty(self, frames: FrameSet) -> FloatArray:
+        """(S,) share of each sensor's detection of a known object that is new evidence."""
+        worth_one = {"camera": self.settings.camera, "lidar": self.settings.lidar, "radar": self.settings.radar}
+        return np.array([1.0 / worth_one[slot.modality] for slot in frames.slots])
 
     def trust(self, seen: Innovation, track: IntArray) -> FloatArray:
         """(N,) factor on the precision of innovation i, which goes into track[i]."""

@@ -81,7 +81,7 @@ class Tracker:
         tracks, seen = self._tracks, Seen.nothing(len(self._tracks), len(sensors))
         row, column = assign(self._candidates(tracks, z), z)
         matched = z.take(column)
-        self._absorb(tracks, row, matched, dt, seen)
+        self._absorb(tracks, row, matched, dt, seen, self._noise.novelty(frames)[matched.sensor])
         self._learn_noise(tracks, row, matched, sensors)
         unexplained = np.ones(len(z), dtype=bool)
         unexplained[column] = False
@@ -137,10 +137,12 @@ class Tracker:
         resolve_sigmas = self.settings.association.resolve_sigmas
         return innovate(tracks.mean[row], tracks.cov[row], ahead, accel_psd, z, resolve_sigmas)
 
-    def _absorb(self, tracks: Tracks, row: IntArray, z: Measurements, dt: float, seen: Seen) -> None:
+    def _absorb(
+        self, tracks: Tracks, row: IntArray, z: Measurements, dt: float, seen: Seen, novelty: FloatArray | float = 1.0
+    ) -> None:
         """Take detection i into track row[i]; ``tracks`` and ``seen`` are written into."""
         compared = self._compare(tracks, row, z)
-        trust = self._noise.trust(compared, row)
+        trust = novelty * self._noise.trust(compared, row)
         tracks.mean[:], tracks.cov[:] = fuse(tracks.mean, tracks.cov, row, compared, trust)
         np.maximum.at(tracks.seen_ns, row, z.time_ns)
         shape.absorb(tracks, row, z, dt, self.settings.shape)
@@ -181,8 +183,8 @@ class Tracker:
         sensors = tuple(s.sensor for s, used in zip(frames.slots, looks, strict=True) if used)
         hit, odds = seen.hit[:, looks], seen.odds[:, looks]
         detection = self._visibility.detection(sensors, cell) * (1.0 - hidden[:, None])
-        total = np.where(hit, odds, np.log1p(-np.minimum(detection, 0.99))).sum(axis=1)
-        known = believed & (tracks.coasted <= 3) & (hidden < 0.5)
+        total = np.where(hit, odds, settings.miss_weight * np.log1p(-np.minimum(detection, 0.99))).sum(axis=1)
+        known = (tracks.evidence > settings.teacher) & (tracks.coasted <= 3) & (hidden < 0.5)
         self._visibility.learn(sensors, cell[known], hit[known], dt)
         tracks.evidence[:] = existence.follow(tracks.evidence, total, dt, settings)
 

@@ -84,7 +84,8 @@ def test_clutter_is_not_believed():
 
 
 def test_weights_sum_to_one_and_follow_the_covariances():
-    scene = run(drive([Thing((15, 3, 0.8), (3, 0))], [LIDAR, CAMERA], 10))[-1]
+    as_stated = TrackerSettings(noise=NoiseSettings(camera=1.0, lidar=1.0))
+    scene = run(drive([Thing((15, 3, 0.8), (3, 0))], [LIDAR, CAMERA], 10), as_stated)[-1]
     np.testing.assert_allclose(scene.weight.sum(axis=1), 1.0, atol=1e-6)
     lidar, camera = (np.trace(np.linalg.inv(np.diag(np.square(s.sigma))[:2, :2])) for s in (LIDAR, CAMERA))
     np.testing.assert_allclose(scene.weight[0], [lidar / (lidar + camera), camera / (lidar + camera)], atol=0.01)
