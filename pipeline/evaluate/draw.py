@@ -5,7 +5,7 @@ Pictures are dark whatever the page is: they show a road, not a chart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,6 +38,7 @@ _LABEL = (235, 235, 235)
 _FAINT = (70, 64, 60)
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_STEPS = np.linspace(0.0, 1.0, 7)[:, None]
 _EDGES = [(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)]
 
 
@@ -80,9 +81,8 @@ def draw_bev(view: FrameView, bev: Bev, sensors: Sequence[str] = (), confirmed: 
     _polyline(canvas, bev, np.array([[2.4, -0.9], [2.4, 0.9], [-1.2, 0.9], [-1.2, -0.9]]), (255, 255, 255), 2)
     ego_SE3_odom = view.frame.ego.inverse()
     heading = float(view.frame.ego.yaw)
-    for row in range(len(view.labels)):
-        colour = _LABEL if view.scored[row] else (112, 108, 104)
-        _polyline(canvas, bev, _footprint(view.labels, row, ego_SE3_odom), colour, 1)
+    for outline, scored in zip((ego_SE3_odom @ corners(view.labels))[:, :4, :2], view.scored, strict=True):
+        _polyline(canvas, bev, outline, _LABEL if scored else (112, 108, 104), 1)
     for sensor in sensors:
         _draw_detections(canvas, bev, view, sensor, ego_SE3_odom)
     for row in np.argsort(view.tracks.existence).tolist():
@@ -99,38 +99,31 @@ def draw_camera(
     camera_SE3_odom = (run.ego_at(slot.time_ns) @ camera.ego_SE3_sensor).inverse()
     ratio = image.shape[1] / camera.width
     labels = truth.at(slot.time_ns)[0] if len(view.labels) else Boxes.empty()
-    for row in range(len(labels)):
-        _draw_box3d(canvas, camera, ratio, camera_SE3_odom @ corners(labels, row), _LABEL, 1)
-    tracks = view.tracks.moved((slot.time_ns - view.frame.time_ns) / 1e9)
-    depth = (camera_SE3_odom @ tracks.position)[:, 2]
-    for row in np.argsort(-depth).tolist():
-        if tracks.existence[row] < confirmed:
-            continue
-        colour = class_bgr(int(tracks.class_id[row]))
-        top = _draw_box3d(canvas, camera, ratio, camera_SE3_odom @ corners(tracks, row), colour, 2)
-        if top is not None:
-            text(canvas, f"{tracks.identity[row]}", (int(top[0]), int(top[1]) - 4), colour, 0.4)
+    for edges, _ in _visible_edges(labels, camera, ratio, camera_SE3_odom, canvas):
+        cv2.polylines(canvas, edges, False, _LABEL, 1, cv2.LINE_AA, _SHIFT)
+    tracks = view.tracks[view.tracks.existence >= confirmed].moved((slot.time_ns - view.frame.time_ns) / 1e9)
+    far_first = tracks[np.argsort(-(camera_SE3_odom @ tracks.position)[:, 2])]
+    for edges, row in _visible_edges(far_first, camera, ratio, camera_SE3_odom, canvas):
+        colour = class_bgr(int(far_first.class_id[row]))
+        cv2.polylines(canvas, edges, False, colour, 2, cv2.LINE_AA, _SHIFT)
+        top = min((edge[edge[:, 1].argmin()] for edge in edges), key=lambda point: point[1]) >> _SHIFT
+        text(canvas, f"{far_first.identity[row]}", (int(top[0]), int(top[1]) - 4), colour, 0.4)
     return canvas
 
 
-def corners(boxes: Boxes, row: int) -> FloatArray:
-    """(8, 3) odom frame: bottom four around, then the top four."""
-    length, width, height = boxes.size[row]
-    x, y = np.array([1, 1, -1, -1]) * length / 2, np.array([1, -1, -1, 1]) * width / 2
-    cos, sin = np.cos(boxes.yaw[row]), np.sin(boxes.yaw[row])
-    flat = np.stack([x * cos - y * sin, x * sin + y * cos], axis=-1)
-    box = np.column_stack([np.tile(flat, (2, 1)), np.repeat([-height / 2, height / 2], 4)])
-    return np.asarray(box + boxes.position[row])
+def corners(boxes: Boxes) -> FloatArray:
+    """(N, 8, 3) odom frame: bottom four around, then the top four."""
+    x = boxes.size[:, :1] / 2 * np.array([1, 1, -1, -1] * 2)
+    y = boxes.size[:, 1:2] / 2 * np.array([1, -1, -1, 1] * 2)
+    z = boxes.size[:, 2:] / 2 * np.repeat([-1, 1], 4)
+    cos, sin = np.cos(boxes.yaw)[:, None], np.sin(boxes.yaw)[:, None]
+    return np.asarray(np.stack([x * cos - y * sin, x * sin + y * cos, z], axis=-1) + boxes.position[:, None])
 
 
 def text(canvas: Image, what: str, at: tuple[int, int], colour: tuple[int, int, int], size: float = 0.45) -> None:
     """With a dark rim, so that it reads on anything."""
     cv2.putText(canvas, what, at, _FONT, size, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(canvas, what, at, _FONT, size, colour, 1, cv2.LINE_AA)
-
-
-def _footprint(boxes: Boxes, row: int, ego_SE3_odom: SE3) -> FloatArray:
-    return np.asarray((ego_SE3_odom @ corners(boxes, row)[:4])[:, :2])
 
 
 def _draw_points(canvas: Image, bev: Bev, cloud: npt.NDArray[np.float32]) -> None:
@@ -162,7 +155,9 @@ def _draw_track(
 ) -> None:
     tracks = view.tracks
     colour = class_bgr(int(tracks.class_id[row]))
-    outline = _footprint(tracks, row, ego_SE3_odom)
+    outline = (ego_SE3_odom @ corners(tracks[[row]])[0, :4])[:, :2]
+    if not (np.isfinite(outline).all() and np.isfinite(view.covariance[row]).all()):
+        return
     centre = (ego_SE3_odom @ tracks.position[row])[:2]
     if tracks.existence[row] < confirmed:
         _polyline(canvas, bev, outline, tuple(int(c * 0.55) for c in colour), 1)
@@ -191,25 +186,27 @@ def _region(covariance: FloatArray, turn: float) -> FloatArray:
     return np.asarray(outline @ rotation.T)
 
 
-def _draw_box3d(
-    canvas: Image, camera: CameraSensor, ratio: float, box_cam: FloatArray, colour: tuple[int, int, int], width: int
-) -> FloatArray | None:
-    """Edges in short pieces: distortion shows, what is behind the camera is cut off. Returns the highest pixel."""
-    steps = np.linspace(0.0, 1.0, 9)[:, None]
-    lines = np.stack([box_cam[a] + steps * (box_cam[b] - box_cam[a]) for a, b in _EDGES])
-    pixels, valid = camera.intrinsics.project(lines.reshape(-1, 3))
-    valid &= lines.reshape(-1, 3)[:, 2] > 0.3
-    pixels = pixels * ratio
-    border = 2 * np.array([canvas.shape[1], canvas.shape[0]])
-    valid &= (np.abs(np.nan_to_num(pixels, nan=np.inf)) < border).all(axis=1)
-    shape = (len(_EDGES), len(steps))
-    for line, ok in zip(pixels.reshape(*shape, 2), valid.reshape(shape), strict=True):
-        for start in range(len(steps) - 1):
-            if ok[start] and ok[start + 1]:
-                piece = _fixed(line[start : start + 2])
-                cv2.line(canvas, tuple(piece[0]), tuple(piece[1]), colour, width, cv2.LINE_AA, _SHIFT)
-    on = valid & (pixels >= 0).all(axis=1) & (pixels < [canvas.shape[1], canvas.shape[0]]).all(axis=1)
-    return np.asarray(pixels[on][pixels[on][:, 1].argmin()]) if on.any() else None
+def _visible_edges(
+    boxes: Boxes, camera: CameraSensor, ratio: float, camera_SE3_odom: SE3, canvas: Image
+) -> Iterator[tuple[list[npt.NDArray[np.int32]], int]]:
+    """Edges of each box that shows, as polylines in sub-pixels, and its row.
+
+    Edges go in short pieces: distortion shows, and what is behind the camera is cut off.
+    """
+    ends = (camera_SE3_odom @ corners(boxes))[:, _EDGES]  # (N, 12, 2, 3)
+    points = ends[:, :, :1] + _STEPS * (ends[:, :, 1:] - ends[:, :, :1])  # (N, 12, S, 3)
+    flat = points.reshape(-1, 3)
+    pixels, valid = camera.intrinsics.project(flat)
+    pixels = np.nan_to_num(pixels * ratio, nan=-1e6)
+    height, width = canvas.shape[:2]
+    valid &= (flat[:, 2] > 0.3) & (np.abs(pixels) < 2 * max(width, height)).all(axis=1)
+    on = valid & (pixels >= 0).all(axis=1) & (pixels < [width, height]).all(axis=1)
+    shape = points.shape[:3]
+    fixed, valid, on = _fixed(pixels).reshape(*shape, 2), valid.reshape(shape), on.reshape(shape)
+    for row in np.flatnonzero(on.any(axis=(1, 2))).tolist():
+        edges = [line[ok] for line, ok in zip(fixed[row], valid[row], strict=True) if ok.sum() > 1]
+        if edges:
+            yield edges, row
 
 
 def _polyline(

@@ -29,13 +29,17 @@ KINDS = ("between", "after", "before", "never")
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A labelled object in one scored frame. track_id: the confirmed track on it, -1 none. nearest: what the scene had
-    closest: (track id, distance m, existence, coasted frames, class), None where there was no scene or no track."""
+    """A labelled object in one scored frame.
+
+    frame_index, scene_index: the frame set and the scene then, -1 none. track_id: the confirmed track on it, -1 none.
+    nearest: what the scene had closest, (track id, distance m, existence, coasted frames, class), or None.
+    """
 
     time_ns: int
     position: FloatArray
     range_m: float
     lidar_points: int
+    frame_index: int
     scene_index: int
     track_id: int
     track_class: str
@@ -101,10 +105,11 @@ def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[Histor
     """Every identified object of a scored class, whatever class its track claims; by first appearance."""
     outputs = scene_outputs(run)
     scenes = [m.payload for m in run.scenes if isinstance(m.payload, Scene)]
+    tolerance_ns = round(config.pairing_tolerance_ms * 1e6)
     partner: dict[int, int] = {}
     found: dict[int, list[Moment]] = {}
     names: dict[int, str] = {}
-    for frame, index in pair(outputs, truth, round(config.pairing_tolerance_ms * 1e6)):
+    for frame, index in pair(outputs, truth, tolerance_ns):
         time_ns = int(truth.times_ns[frame]) if index is None else outputs[index].time_ns
         ego = run.ego_at(time_ns) if index is None else outputs[index].ego
         labels, points = truth.at(time_ns, frame)
@@ -114,14 +119,14 @@ def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[Histor
         objects = labels[rows]
         tracks = Boxes.empty() if index is None else outputs[index].boxes
         coasted = np.zeros(0, int) if index is None else scenes[index].coasted
-        distance = centre_distance(objects, tracks)
+        distance = np.nan_to_num(centre_distance(objects, tracks), nan=np.inf)
         reach = np.where(distance < config.match_threshold_m, distance, np.nan)
         reach[:, tracks.existence < config.confirmed_existence] = np.nan
         paired = dict(associate(objects.identity, tracks.identity, reach, partner))
         ranges = np.hypot(*(objects.position - ego.translation)[:, :2].T)
         for row, object_id in enumerate(objects.identity.tolist()):
             column = paired.get(row, -1)
-            nearest = int(distance[row].argmin()) if len(tracks) else -1
+            nearest = int(distance[row].argmin()) if len(tracks) and np.isfinite(distance[row]).any() else -1
             if column >= 0:
                 partner[object_id] = int(tracks.identity[column])
             names.setdefault(object_id, class_name(int(objects.class_id[row])))
@@ -131,6 +136,7 @@ def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[Histor
                     objects.position[row],
                     float(ranges[row]),
                     int(points[rows[row]]),
+                    _frame_at(run, time_ns, tolerance_ns) if index is None else scenes[index].index,
                     -1 if index is None else scenes[index].index,
                     int(tracks.identity[column]) if column >= 0 else -1,
                     class_name(int(tracks.class_id[column])) if column >= 0 else "",
@@ -171,6 +177,12 @@ def find_gaps(run: RunLog, truth: TruthTrack, all_histories: Sequence[History], 
     return [replace(gap, number=n) for n, gap in enumerate(gaps, start=1)]
 
 
+def _frame_at(run: RunLog, time_ns: int, tolerance_ns: int) -> int:
+    """Index of the frame set nearest to a label without a scene, -1 where none is near."""
+    frame = min(run.frames, key=lambda f: abs(f.time_ns - time_ns), default=None)
+    return frame.index if frame is not None and abs(frame.time_ns - time_ns) <= tolerance_ns else -1
+
+
 def _stretches(history: History, min_points: int) -> Iterator[tuple[str, tuple[Moment, ...]]]:
     """Untracked stretches with at least one frame in which the labels count the object as observable."""
     tracked = [i for i, m in enumerate(history.moments) if m.track_id >= 0]
@@ -199,7 +211,7 @@ def _view(
     saw = silent = elsewhere = 0
     missing: Counter[str] = Counter()
     for moment in moments:
-        frame = frames.get(moment.scene_index)
+        frame = frames.get(moment.frame_index)
         slot = frame.slots.get(sensor) if frame is not None else None
         if frame is None or slot is None or slot.missing:
             missing[slot.missing if slot is not None else "no frame set"] += 1
@@ -245,8 +257,9 @@ def _dropped_during(run: RunLog, start_ns: int, end_ns: int) -> dict[str, dict[s
 
 def _verdict(kind: str, moments: Sequence[Moment], views: Sequence[SensorView], config: EvalConfig) -> tuple[str, str]:
     """Cause and sentence, the first that fits: no input, then no detection, then what the tracker made of it."""
-    if all(m.scene_index < 0 for m in moments):
-        return "no scene", "No scene was published."
+    silent = sum(m.scene_index < 0 for m in moments)
+    if 2 * silent > len(moments):
+        return "no scene", f"No scene was published in {silent} of {len(moments)} frames."
     gone = {v.sensor: v.missing for v in views if sum(v.missing.values()) * 2 >= len(moments)}
     seen_by = {v.sensor: v.saw for v in views if v.saw}
     points = [m.lidar_points for m in moments if m.lidar_points >= 0]

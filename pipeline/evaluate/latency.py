@@ -17,6 +17,7 @@ from pipeline.core.messages import Timing
 from pipeline.evaluate.boxes import FloatArray
 from pipeline.evaluate.run_log import AlignedFrame, RunLog
 
+FRAMES = "frames"
 _PACED_WITHIN = 0.05  # host time passes within 5 % of drive time
 
 
@@ -71,7 +72,8 @@ def percentiles(values: npt.ArrayLike) -> dict[str, float]:
 def measure_latency(run: RunLog) -> Latency:
     by_node: dict[str, list[Timing]] = {}
     for timing in run.timings:
-        by_node.setdefault(timing.node, []).append(timing)
+        if timing.sensor in run.sensors or timing.sensor == FRAMES:  # steps on poses would drown the others
+            by_node.setdefault(timing.node, []).append(timing)
     stages = [
         Stage(
             node,
@@ -80,7 +82,7 @@ def measure_latency(run: RunLog) -> Latency:
         )
         for node, rows in sorted(by_node.items(), key=lambda item: min(t.ended_ns for t in item[1]))
     ]
-    fused = {t.sequence: t for t in run.timings if t.sensor == "frames"}
+    fused = {t.sequence: t for t in run.timings if t.sensor == FRAMES}
     steps = {(t.sensor, t.epoch, t.sequence, t.node): t for t in run.timings}
     offset_ns = host_minus_drive(run.timings)
     scenes, parts = [], []

@@ -36,7 +36,7 @@ def tables(e: Evaluation) -> dict[str, Any]:
     """Everything of the page that is text or a number."""
     return {
         "e": e,
-        "title": e.run.info.drive or e.run.source,
+        "title": e.run.info.drive.rstrip("/").rpartition("/")[2] or e.run.source,
         "under": _under(e),
         "tiles": _tiles(e),
         "alerts": [*e.ledger.problems, *_alerts(e)],
@@ -79,7 +79,7 @@ def gap_card(e: Evaluation, gap: Gap, picture: str) -> dict[str, Any]:
                 "saw": v.saw,
                 "silent": v.silent,
                 "elsewhere": v.elsewhere,
-                "missing": ", ".join(f"{reason} {n}" for reason, n in v.missing.items()),
+                "missing": ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in v.missing.items()),
             }
             for v in gap.sensors
         ],
@@ -332,6 +332,7 @@ def _gaps_lead(gaps: Sequence[Gap]) -> str:
         f"<b>{len(between)}</b> times an object was lost and found again; the longest is {worst.history.name},"
         f" {worst.duration_ns / 1e9:.1f} s at {worst.range_m:.0f} m. A sensor saw it where a detection lies within the"
         " match distance, or a tenth of the range, of the label at its own instant."
+        " In the pictures the lost object is in the middle; markers: △ camera, + LiDAR, ◇ radar detections."
     )
 
 

@@ -57,17 +57,18 @@ def drops(run: RunLog, colours: Mapping[str, str], start_ns: int) -> Figure | No
 
 
 @plot
-def latency_parts(latency: Latency) -> Figure | None:
+def latency_parts(latency: Latency, colours: Mapping[str, str]) -> Figure | None:
     """Where the time of a median and of a slow scene went."""
     totals = np.array([s.from_arrival_ms for s in latency.scenes])
     order = np.argsort(totals)
     picks = [("median scene", order[len(order) // 2]), ("slowest scene in 100", order[int(0.99 * (len(order) - 1))])]
     fig, (ax,) = style.figure(_WIDE, 1.7)
-    shades = ["lidar-0", "camera-0", "radar-0", "fused", "truth"]
     for y, (_, pick) in enumerate(picks):
         left = 0.0
-        for part, (name, took) in enumerate(latency.parts[pick].items()):
-            ax.barh(y, took, left=left, height=0.62, color=COLOUR[shades[part % len(shades)]])
+        for name, took in latency.parts[pick].items():
+            sensor = colours.get(name.removeprefix("detect "), "truth")
+            colour = COLOUR["fused" if name == "fuse" else sensor]
+            ax.barh(y, took, left=left, height=0.62, color=colour)
             if took > 0.06 * totals[[p for _, p in picks]].max():
                 ax.text(
                     left + took / 2, y, f"{name}\n{took:.1f}", ha="center", va="center", color="white", fontsize=7.5

@@ -66,7 +66,7 @@ def render(e: Evaluation) -> str:
         seconds = np.array([(f.time_ns - start_ns) / 1e9 for f in e.run.frames])
         context["alignment_plot"] = plots.alignment(e.alignment, seconds, colours)
     if e.latency.scenes:
-        context["latency_parts"] = plots.latency_parts(e.latency)
+        context["latency_parts"] = plots.latency_parts(e.latency, colours)
         context["latency_time"] = plots.latency_over_time(e.latency, start_ns)
     if e.detection:
         context["pr"] = plots.precision_recall(e.detection, e.config.match_threshold_m, colours)
@@ -103,7 +103,7 @@ def _pictures(e: Evaluation, gaps: Sequence[Gap]) -> _Pictures:
     captions = _snapshots(e)
     at: dict[int, list[Gap]] = {}
     for gap in gaps:
-        at.setdefault(gap.moments[len(gap.moments) // 2].scene_index, []).append(gap)
+        at.setdefault(gap.moments[len(gap.moments) // 2].frame_index, []).append(gap)
     sensors = list(e.run.sensors)
     frames: list[Image] = []
     shots: list[dict[str, str]] = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from pipeline.evaluate.alignment import SensorAlignment
 from pipeline.evaluate.gaps import Gap, History
 
 _WIDTH = 1000.0
-_LEFT = 132.0
+_LEFT = 158.0
 _ROW = 15.0
 _TRACK_COLOURS = 6
+
+V = TypeVar("V")
 
 
 def matrix(sensors: Sequence[SensorAlignment], times_ns: Sequence[int], colours: Mapping[str, str]) -> str:
@@ -28,8 +31,7 @@ def matrix(sensors: Sequence[SensorAlignment], times_ns: Sequence[int], colours:
     for number, sensor in enumerate(sensors):
         y = number * row
         parts.append(_text(_LEFT - 8, y + 14, sensor.sensor, "end"))
-        for reason, group in itertools.groupby(range(len(times_ns)), key=sensor.missing.__getitem__):
-            frames = list(group)
+        for reason, frames in _runs(sensor.missing, times_ns, scale.step_ns):
             x0, x1 = scale.x(times_ns[frames[0]]), scale.x(times_ns[frames[-1]] + scale.step_ns)
             style = "miss" if reason else ""
             fill = "var(--bad)" if reason else f"var(--{colours[sensor.sensor]})"
@@ -67,10 +69,11 @@ def _object_row(history: History, y: float, scale: _Scale, gaps: Sequence[Gap], 
     middle = y + _ROW / 2
     yield f'<line x1="{first:.1f}" x2="{last:.1f}" y1="{middle}" y2="{middle}" stroke="var(--truth)" stroke-width="1"/>'
     colour, previous = -1, -1
-    for track_id, group in itertools.groupby(moments, key=lambda m: m.track_id):
+    ids, times = [m.track_id for m in moments], [m.time_ns for m in moments]
+    for track_id, rows in _runs(ids, times, scale.step_ns):
         if track_id < 0:
             continue
-        held = list(group)
+        held = [moments[i] for i in rows]
         if track_id != previous:
             colour, previous = colour + 1, track_id
         x0, x1 = scale.x(held[0].time_ns), scale.x(held[-1].time_ns + scale.step_ns)
@@ -82,6 +85,17 @@ def _object_row(history: History, y: float, scale: _Scale, gaps: Sequence[Gap], 
         title = f"{history.name}, {gap.duration_ns / 1e9:.1f} s without a track: {gap.verdict}"
         bar = _bar(x0, y + 4.5, x1 - x0, _ROW - 9, "var(--bad)", title, f"gap {gap.kind}")
         yield f'<a href="#gap-{gap.number}">{bar}</a>' if gap.number <= linked else bar
+
+
+def _runs(values: Sequence[V], times_ns: Sequence[int], step_ns: int) -> Iterator[tuple[V, list[int]]]:
+    """Stretches of equal value without a pause in time: the value and the indices."""
+    stretch = 0
+    keys: list[tuple[V, int]] = []
+    for i, value in enumerate(values):
+        stretch += i > 0 and times_ns[i] - times_ns[i - 1] > 2.5 * step_ns
+        keys.append((value, stretch))
+    for key, group in itertools.groupby(range(len(keys)), key=keys.__getitem__):
+        yield key[0], list(group)
 
 
 class _Scale:

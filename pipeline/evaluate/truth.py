@@ -18,12 +18,13 @@ class TruthTrack:
     identity; else at its labelled velocity; else it stays. Frames further apart than ``limit_ns`` are not bridged.
 
     Args:
-        messages: in any order; of two with the same time the later one holds.
+        messages: in any order; of two with the same time the later one holds. Of two objects with one identity in one
+            frame the first counts.
         limit_ns: widest hole between label frames to interpolate across.
     """
 
     def __init__(self, messages: Sequence[Message], limit_ns: int) -> None:
-        frames = {m.stamp.time_ns: m.payload for m in messages if isinstance(m.payload, TruthObjects)}
+        frames = {m.stamp.time_ns: _once(m.payload) for m in messages if isinstance(m.payload, TruthObjects)}
         self.times_ns: IntArray = np.array(sorted(frames), dtype=np.int64)
         self._frames = [frames[int(t)] for t in self.times_ns]
         self._limit_ns = limit_ns
@@ -64,6 +65,15 @@ class TruthTrack:
         if abs(span_ns) > self._limit_ns:
             return moved, points
         return _towards(boxes, moved, Boxes.of_truth(self._frames[other]), offset_ns / span_ns), points
+
+
+def _once(labels: TruthObjects) -> TruthObjects:
+    """Without the rows whose identity an earlier row has."""
+    _, first = np.unique(labels.object_id, return_index=True)
+    rows = np.union1d(first, np.flatnonzero(labels.object_id < 0))
+    if len(rows) == len(labels.object_id):
+        return labels
+    return TruthObjects(**{field: getattr(labels, field)[rows] for field in labels.__struct_fields__})
 
 
 def _towards(start: Boxes, otherwise: Boxes, end: Boxes, fraction: float) -> Boxes:

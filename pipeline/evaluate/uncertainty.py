@@ -1,7 +1,7 @@
 """Whether the tracks' stated uncertainty is honest: likelihood, coverage of confidence regions, calibration.
 
-Only tracks within the match threshold of a truth of their class can be judged on position; gross misses show as false
-tracks, not here.
+Only tracks within the match threshold of a truth, of whatever class, can be judged on position; gross misses show as
+false tracks, not here.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def measure_uncertainty(run: RunLog, truth: TruthTrack, config: EvalConfig) -> U
 def _match(tracks: Boxes, truth: Boxes, threshold_m: float) -> Sequence[tuple[int, int]]:
     if not len(tracks) or not len(truth):
         return []
-    distance = centre_distance(tracks, truth)
-    distance[tracks.class_id[:, None] != truth.class_id[None]] = np.inf
-    return list(zip(*greedy_pairs(distance, tracks.score, threshold_m), strict=True))
+    return list(zip(*greedy_pairs(centre_distance(tracks, truth), tracks.existence, threshold_m), strict=True))
 
 
 def _mahalanobis2(error: FloatArray, covariance: FloatArray) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""A short film of the run: cameras with projected boxes at the left, the scene from above at the right."""
+"""A short film of the run: cameras with projected boxes at the left, the scene from above at the right.
+
+Where the cameras leave room below them, it shows what every sensor detected near the vehicle.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from pipeline.evaluate.views import FrameView, Image
 CAMERA_WIDTH = 760
 _BEV_WIDTH = 520
 _GAP = 4
+_LEAST_ROOM, _NEAR_M = 160, 40.0
 _RED = (110, 110, 255)
 
 
@@ -39,9 +43,11 @@ class Film:
             both = self._others[pair : pair + 2]
             heights.append(max(self._height(c, CAMERA_WIDTH // 2) for c in both))
         left = CAMERA_WIDTH + _GAP if self._main else 0
-        tall = max(560, sum(heights) + _GAP * max(0, len(heights) - 1))
+        used = sum(heights) + _GAP * max(0, len(heights) - 1)
+        tall = (max(560, used) + 1) // 2 * 2
+        self._room = tall - used - _GAP if self._main else 0
         self._left, self._heights = left, heights
-        self.size = (left + _BEV_WIDTH + _BEV_WIDTH * (not left)) // 2 * 2, (tall + 1) // 2 * 2
+        self.size = (left + _BEV_WIDTH + _BEV_WIDTH * (not left)) // 2 * 2, tall
         self.bev = self._bev()
 
     def draw(self, view: FrameView) -> Image:
@@ -54,6 +60,11 @@ class Film:
                 top = sum(self._heights[: 1 + number // 2]) + _GAP * (1 + number // 2)
                 half = CAMERA_WIDTH // 2
                 self._place(canvas, view, camera, (number % 2) * (half + _GAP // 2), top, half - _GAP // 2)
+        if self._room >= _LEAST_ROOM:
+            near = Bev(CAMERA_WIDTH, self._room, self._room / _NEAR_M, (_NEAR_M / 2 - 4.0, 0.0))
+            close_up = draw_bev(view, near, self._run.sensors, self._config.confirmed_existence)
+            text(close_up, "near, with the detections of every sensor", (8, 18), (255, 255, 255), 0.42)
+            canvas[height - self._room :, :CAMERA_WIDTH] = close_up
         canvas[:, self._left :] = draw_bev(view, self.bev, (), self._config.confirmed_existence)
         self._caption(canvas, view)
         return canvas
@@ -114,7 +125,7 @@ def _encode(stored: Sequence[np.ndarray], size: tuple[int, int], rate_hz: float,
         stream = container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(1000))
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "medium", "tune": "animation"}
+        stream.options = {"crf": str(crf), "preset": "fast", "tune": "animation"}
         for data in stored:
             picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")

@@ -21,6 +21,7 @@ from pipeline.evaluate.truth import TruthTrack
 
 Image = npt.NDArray[np.uint8]
 
+_REDUCED = ((4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
 _WAIT_FOR = 8  # frame sets held back for data that may still come
 
 
@@ -108,11 +109,13 @@ def decode_image(image: CameraImage, max_width: int) -> Image | None:
             return None
         pixels = image.data.reshape(image.height, image.width, 3)
     else:
-        decoded = cv2.imdecode(np.ascontiguousarray(image.data), cv2.IMREAD_COLOR)
-        if decoded is None or decoded.shape[:2] != (image.height, image.width):
+        # A JPEG gives half or a quarter of its size at a fraction of the work.
+        shrink, flag = next((r for r in _REDUCED if image.width >= r[0] * max_width), (1, cv2.IMREAD_COLOR))
+        decoded = cv2.imdecode(np.ascontiguousarray(image.data), flag)
+        if decoded is None or decoded.shape[:2] != (-(-image.height // shrink), -(-image.width // shrink)):
             return None
         pixels = np.asarray(decoded, dtype=np.uint8)
-    if image.width > max_width:
+    if pixels.shape[1] > max_width:
         size = (max_width, max(1, round(image.height * max_width / image.width)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return pixels

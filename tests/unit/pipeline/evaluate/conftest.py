@@ -34,7 +34,11 @@ from pipeline.core.messages import (
 )
 from pipeline.core.recording import RecordingWriter
 from pipeline.core.settings import to_yaml
+from pipeline.evaluate.config import load_config
+from pipeline.evaluate.judge import Evaluation, judge
+from pipeline.evaluate.run_log import load_run
 
+CONFIGS = Path(__file__).parents[4] / "configs" / "eval"
 MS = 1_000_000
 START = 1_700_000_000_000_000_000
 PERIOD = 100 * MS
@@ -261,17 +265,28 @@ def run_messages(
     return out
 
 
+def write(folder: Path, graph: str = "name: made_up_graph\nreach: 3.0\n", **kwargs: object) -> Path:
+    folder.mkdir()
+    info = RunInfo(drive="made-up drive", version="0", rig_yaml=to_yaml(RIG), graph_yaml=graph)
+    with RecordingWriter(folder / "run.mcap", Message("run/info", stamp(START, 0), info)) as recording:
+        for message in run_messages(**kwargs):  # type: ignore[arg-type]
+            recording.write(message)
+    return folder
+
+
 @pytest.fixture
 def write_run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run folder: name, then the arguments of `run_messages`; graph: text of its graph."""
+    """Writes a run folder: its name, then the arguments of `run_messages`; graph: text of its graph."""
+    return lambda name="run", **kwargs: write(tmp_path / name, **kwargs)
 
-    def write(name: str = "run", graph: str = "name: made_up_graph\nreach: 3.0\n", **kwargs: object) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        info = RunInfo(drive="made-up drive", version="0", rig_yaml=to_yaml(RIG), graph_yaml=graph)
-        with RecordingWriter(folder / "run.mcap", Message("run/info", stamp(START, 0), info)) as recording:
-            for message in run_messages(**kwargs):  # type: ignore[arg-type]
-                recording.write(message)
-        return folder
 
-    return write
+@pytest.fixture(scope="session")
+def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up run with all defaults; read only."""
+    return write(tmp_path_factory.mktemp("good") / "run")
+
+
+@pytest.fixture(scope="session")
+def good(good_run: Path) -> Evaluation:
+    """`good_run`, judged by nuScenes' settings; read only."""
+    return judge(load_run(good_run), load_config(CONFIGS / "nuscenes.yaml"))

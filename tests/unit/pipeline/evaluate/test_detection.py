@@ -150,6 +150,11 @@ def test_truth_between_frames() -> None:
     assert not still.has_identities
 
 
+def test_an_object_labelled_twice_counts_once() -> None:
+    truth = TruthTrack([truth_message(0, [7, 7, -1, -1], [1.0, 1.1, 2.0, 3.0], [0.0] * 4, 0.0)], limit_ns=1)
+    assert truth.at(0)[0].position[:, 0].tolist() == [1.0, 2.0, 3.0]
+
+
 def test_config_refuses_a_match_threshold_that_is_not_scored() -> None:
     with pytest.raises(ValueError, match="match_threshold_m"):
         EvalConfig(name="x", class_range_m={"car": 50.0}, match_threshold_m=3.0)

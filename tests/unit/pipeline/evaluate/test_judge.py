@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,19 +12,20 @@ import pytest
 
 from pipeline.core.errors import BadInput
 from pipeline.evaluate.config import load_config
-from pipeline.evaluate.judge import evaluate, judge
+from pipeline.evaluate.judge import Evaluation, evaluate, judge
+from pipeline.evaluate.pairing import truth_of
 from pipeline.evaluate.run_log import load_run, recording_path
+from pipeline.evaluate.uncertainty import measure_uncertainty
 
 CONFIG = load_config(Path(__file__).parents[4] / "configs" / "eval" / "nuscenes.yaml")
 WriteRun = Callable[..., Path]
 
 
-def test_scores_of_a_good_run(write_run: WriteRun) -> None:
-    evaluation = judge(load_run(write_run(images=False)), CONFIG)
-    values = evaluation.metrics.values
+def test_scores_of_a_good_run(good: Evaluation) -> None:
+    values = good.metrics.values
     assert values["detection/fused/mAP"] > 0.9
     assert values["detection/fused/mAP"] > values["detection/front/mAP"]
-    assert evaluation.best_sensor in ("top", "bumper")
+    assert good.best_sensor in ("top", "bumper")
     assert values["tracking/AMOTA"] > 0.8
     assert values["tracking/switches"] == 0
     assert values["ledger/balanced"] is True
@@ -31,28 +33,27 @@ def test_scores_of_a_good_run(write_run: WriteRun) -> None:
     assert values["alignment/top/missing"] == 4
     assert values["alignment/front/abs_offset_ms_p50"] == 30.0
     assert values["run/truth_frames_scored"] == 20
-    assert evaluation.metrics.graph == "made_up_graph"
-    assert json.loads(evaluation.metrics.to_json())["values"] == values
+    assert good.metrics.graph == "made_up_graph"
+    assert json.loads(good.metrics.to_json())["values"] == values
 
 
-def test_sensor_to_scene_is_the_slowest_path(write_run: WriteRun) -> None:
+def test_sensor_to_scene_is_the_slowest_path(good: Evaluation) -> None:
     """Arrival to scene: camera at -30 + 20 ms needs 30 ms, LiDAR at 5 ms needs 40 ms: the LiDAR plus fusion."""
-    values = judge(load_run(write_run(images=False, frames=6)), CONFIG).metrics.values
+    values = good.metrics.values
     assert values["latency/paced"] is False
     assert values["latency/sensor_to_scene_ms_max"] == pytest.approx(46.0)
-    assert values["latency/age_at_scene_ms_p50"] == pytest.approx(50.0)
+    assert values["latency/age_at_scene_ms_max"] == pytest.approx(51.0)
     assert values["latency/detect_top/step_ms_p50"] == pytest.approx(40.0)
 
 
-def test_streaming_pays_for_latency(write_run: WriteRun) -> None:
+def test_streaming_pays_for_latency(good: Evaluation) -> None:
     """Scenes are out 50 ms after their instant, so each label meets the scene before it; moving it helps."""
-    values = judge(load_run(write_run(images=False)), CONFIG).metrics.values
+    values = good.metrics.values
     assert values["streaming/held/mAP"] < values["streaming/predicted/mAP"] < values["detection/fused/mAP"]
 
 
-def test_the_gap_is_found_and_explained(write_run: WriteRun) -> None:
-    evaluation = judge(load_run(write_run(images=False)), CONFIG)
-    (gap,) = evaluation.gaps
+def test_the_gap_is_found_and_explained(good: Evaluation) -> None:
+    (gap,) = good.gaps
     assert (gap.history.object_id, gap.history.class_name, gap.kind) == (14, "truck", "between")
     assert gap.duration_ns == 400_000_000
     assert [m.scene_index for m in gap.moments] == [8, 9, 10, 11]
@@ -61,11 +62,11 @@ def test_the_gap_is_found_and_explained(write_run: WriteRun) -> None:
     assert (views["front"].saw, views["front"].silent) == (0, 4)
     assert gap.dropped == {"top": {"late": 4}}
     assert gap.verdict == "No sensor detected it; 30–30 LiDAR returns on it; top missing (late)."
-    assert evaluation.metrics.values["tracking/longest_gap_s"] == 0.4
+    assert good.metrics.values["tracking/longest_gap_s"] == 0.4
 
 
 def test_without_identities_tracking_is_left_out_and_says_so(write_run: WriteRun) -> None:
-    evaluation = judge(load_run(write_run(images=False, identities=False)), CONFIG)
+    evaluation = judge(load_run(write_run(images=False, identities=False, frames=6)), CONFIG)
     assert evaluation.tracking is None
     assert not evaluation.gaps
     assert "tracking/HOTA" not in evaluation.metrics.values
@@ -74,17 +75,20 @@ def test_without_identities_tracking_is_left_out_and_says_so(write_run: WriteRun
 
 
 def test_an_unbalanced_ledger_is_loud(write_run: WriteRun) -> None:
-    metrics = evaluate(write_run(images=False, unbalanced=True), CONFIG)
+    metrics = evaluate(write_run(images=False, unbalanced=True, frames=4), CONFIG)
     assert metrics.values["ledger/balanced"] is False
     assert metrics.notes[0].startswith("LEDGER: front: received 8 is not fused 1 + dropped 0 + in flight 0")
 
 
 def test_honest_covariance_covers_and_wrong_one_does_not(write_run: WriteRun) -> None:
     """Tracks carry 0.2 m of noise and say so; moved by 1 m the same covariance is wrong."""
-    good = judge(load_run(write_run("good", images=False, frames=60)), CONFIG).uncertainty
-    bad = judge(load_run(write_run("bad", images=False, wobble=1.0, wobble_from=0)), CONFIG).uncertainty
-    assert good is not None
-    assert bad is not None
+    good, bad = (
+        measure_uncertainty(run, truth_of(run, CONFIG), CONFIG)
+        for run in (
+            load_run(write_run("good", images=False, frames=60)),
+            load_run(write_run("bad", images=False, wobble=1.0, wobble_from=0)),
+        )
+    )
     assert good.coverage(0.9) == pytest.approx(0.9, abs=0.05)
     assert good.coverage(0.5) == pytest.approx(0.5, abs=0.08)
     assert bad.coverage(0.9) < 0.1
@@ -92,17 +96,15 @@ def test_honest_covariance_covers_and_wrong_one_does_not(write_run: WriteRun) ->
     assert good.existence_ece == pytest.approx(0.05, abs=0.01)  # existence 0.95, all real
 
 
-def test_a_silent_pipeline_misses_everything(write_run: WriteRun) -> None:
-    run = load_run(write_run(images=False))
-    object.__setattr__(run, "scenes", [])
-    values = judge(run, CONFIG).metrics.values
+def test_a_silent_pipeline_misses_everything(good: Evaluation) -> None:
+    values = judge(dataclasses.replace(good.run, scenes=[]), CONFIG).metrics.values
     assert values["run/truth_frames_scored"] == 20
     assert values["detection/fused/mAP"] == 0.0
     assert values["tracking/AMOTA"] == 0.0
 
 
-def test_weights_follow_the_errors(write_run: WriteRun) -> None:
-    rho, pairs = judge(load_run(write_run(images=False)), CONFIG).weight_correlation
+def test_weights_follow_the_errors(good: Evaluation) -> None:
+    rho, pairs = good.weight_correlation
     assert pairs > 100
     assert rho > 0.5
 
@@ -112,9 +114,8 @@ def test_nothing_to_judge_is_no_recording(tmp_path: Path) -> None:
         recording_path(tmp_path)
 
 
-def test_boxes_of_detections_turn_with_the_ego(write_run: WriteRun) -> None:
-    run = load_run(write_run(images=False, frames=3))
-    boxes = run.frames[2].found["top"]
-    truth = run.truth[2].payload
+def test_boxes_of_detections_turn_with_the_ego(good: Evaluation) -> None:
+    boxes = good.run.frames[2].found["top"]
+    truth = good.run.truth[2].payload
     assert np.hypot(*(boxes.position - truth.position)[:, :2].T).max() < 0.8  # type: ignore[attr-defined]
     np.testing.assert_allclose(boxes.yaw, truth.yaw, atol=1e-5)  # type: ignore[attr-defined]
