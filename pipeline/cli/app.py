@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 
 from pipeline.cli import evaluate, machine, play
 from pipeline.core.errors import BadInput
@@ -28,6 +30,11 @@ app.add_typer(machine.models, name="models")
 
 
 def main() -> None:
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+    )
     try:
         app()
     except BadInput as error:

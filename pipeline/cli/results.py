@@ -31,7 +31,7 @@ def eval_config(run: Path, name: str) -> EvalConfig:
     """The named scoring settings; ``auto`` = those of the drive's vehicle, else nuScenes'."""
     if name == "auto":
         with RecordingReader(run / "run.mcap" if run.is_dir() else run) as recording:
-            vehicle = recording.rig.vehicle
+            vehicle = recording.rig.vehicle.lower()
         name = vehicle if (CONFIGS / "eval" / f"{vehicle}.yaml").is_file() else "nuscenes"
     return load_yaml(config_file("eval", name), EvalConfig)
 
