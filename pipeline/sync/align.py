@@ -254,4 +254,6 @@ class Aligner:
         chosen = reference if reference is not None and reference.arrival_ns <= horizon_ns else first
         period_ns = self._period_ns
         instant_ns = chosen.time_ns if self._reference else -(-chosen.time_ns // period_ns) * period_ns
+        for lane in self._lanes.values():
+            lane.wake()
         return instant_ns if self._last_ns is None else max(instant_ns, self._last_ns + period_ns)

@@ -89,19 +89,19 @@ class Envelope:
 
     def add(self, sensor_ns: int, arrival_ns: int) -> None:
         """Take in one message."""
-        if self._count == 0:
-            self._origin_ns, self._base_ns = sensor_ns, arrival_ns - sensor_ns
-        t = (sensor_ns - self._origin_ns) * 1e-9
-        y = (arrival_ns - sensor_ns - self._base_ns) * 1e-9
         window = self._settings.window_ns * 1e-9
+        t = (sensor_ns - self._origin_ns) * 1e-9
+        if self._count == 0 or t - self._old.last > 2 * window:  # nothing of before is in the window
+            self._origin_ns, self._base_ns = sensor_ns, arrival_ns - sensor_ns
+            self._old, self._young = _Hull(), _Hull()
+            self._count, self._next_fit, t = 0, _ENOUGH, 0.0
+        y = (arrival_ns - sensor_ns - self._base_ns) * 1e-9
         if self._old.count and t - self._old.start >= window and not self._young.count:
             self._young.add(t, y)
         elif self._young.count:
             if t - self._young.start >= window:
                 self._old, self._young = self._young, _Hull()
             self._young.add(t, y)
-        if t - self._old.last > 2 * window:  # a long silence: nothing of before is in the window
-            self._old, self._young = _Hull(), _Hull()
         self._old.add(t, y)
         self._times[self._count % _FIT], self._delays[self._count % _FIT] = t, y
         self._count += 1

@@ -17,7 +17,7 @@ from pipeline.sync.sequence import FOREVER_NS, Arrival, Sequencer, jumps_back
 
 _LOCK_WITHIN = 1 / 8  # relative: a sensor whose period is this near to the reference's is held in phase with it
 _SLIP_AT = 0.6  # of a period: beyond it the phase is counted from the neighbouring message
-_PHASE_GAIN = 0.1
+_PHASE_GAIN = 0.2
 _PERIODS = 31
 _FADE = 32
 
@@ -96,11 +96,12 @@ class Lane:
         self._timeline = 0  # how often time has jumped back in this stream
         self._wanted_timeline = 0
         # the open slot
-        self._instant_ns = self._lower_ns = self._upper_ns = 0
+        self._instant_ns = self._lower_ns = self._upper_ns = self._reference_period_ns = 0
         self._chosen: Item | None = None
         self._before: list[Item] = []  # scanned, earlier than the slot's window
         self._missing = ""
         self._silent = self._forced = self._locked = False
+        self._recorded = False
         self._wanted: tuple[int, int] | None = None  # epoch and sequence, where an earlier run decided
         # the slot before it
         self._was_filled = self._was_forced = False
@@ -144,7 +145,9 @@ class Lane:
             self._alive_ns = instant_ns
         if instant_ns - self._alive_ns > self._settings.silent_after_ns:
             return instant_ns
-        return instant_ns + self._wait.ns + (self._lead_ns if self._lead_ns > 0 else 0)
+        expected_ns = min(self.period_ns, self._reference_period_ns) // 2 if self._phase is None else self._phase
+        lead_ns = expected_ns if expected_ns > self._lead_ns else self._lead_ns
+        return instant_ns + self._wait.ns + (lead_ns if lead_ns > 0 else 0)
 
     @property
     def jumped(self) -> bool:
@@ -156,6 +159,10 @@ class Lane:
     def over(self) -> bool:
         """Whether nothing more will come on this timeline."""
         return self.jumped if self.stream.ready else self.stream.known_ns == FOREVER_NS
+
+    def wake(self) -> None:
+        """At a new start no sensor counts as silent."""
+        self._alive_ns = None
 
     def head(self) -> Stamp | None:
         """Stamp of the first message that can be used at all."""
@@ -178,13 +185,14 @@ class Lane:
                 self._turn()
         half = self.period_ns // 2
         phase = self._phase or 0
-        spacing = half if self.period_ns * 2 <= reference_period_ns * 3 else self.period_ns * 4 // 5
+        slow = self.period_ns * 2 > reference_period_ns * 3
+        spacing = self.period_ns - reference_period_ns // 2 if slow else half
         lower = instant_ns + phase - half
         if lower < instant_ns - self._settings.max_offset_ns:
             lower = instant_ns - self._settings.max_offset_ns
         if self._used_ns is not None and lower < self._used_ns + spacing:
             lower = self._used_ns + spacing
-        self._instant_ns, self._lower_ns = instant_ns, lower
+        self._instant_ns, self._lower_ns, self._reference_period_ns = instant_ns, lower, reference_period_ns
         self._locked = abs(self.period_ns - reference_period_ns) <= _LOCK_WITHIN * reference_period_ns
         self._upper_ns = instant_ns + phase + reference_period_ns // 2
         self._chosen, self._missing = None, ""
@@ -235,6 +243,7 @@ class Lane:
     def open_recorded(self, instant_ns: int, decision: tuple[int, int] | str) -> None:
         """Look for exactly the message, (epoch, sequence), that an earlier run used; or take over why it used none."""
         self._instant_ns, self._chosen, self._forced = instant_ns, None, False
+        self._recorded = True
         self._wanted = None if isinstance(decision, str) else decision
         self._missing = decision if isinstance(decision, str) else ""
         self.final = self._wanted is None
@@ -265,7 +274,7 @@ class Lane:
     def close(self) -> Slot:
         """The decided slot. What was looked at and not used is dropped with its reason."""
         item = self._chosen
-        if item is None and self._before:
+        if item is None and self._before and not self._recorded:
             earliest = self._instant_ns - self._settings.max_offset_ns
             item = max(self._before, key=lambda i: i.stamp.time_ns)
             if item.stamp.time_ns < earliest or (self._used_ns is not None and item.stamp.time_ns < self._used_ns):

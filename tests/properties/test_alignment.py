@@ -73,15 +73,15 @@ def traffic(specs: list[Sensor], seed: int, duration: int = 3000) -> Traffic:
     def chance(percent: int) -> bool:
         return rng.random() * 100 < percent
 
+    def tell(at: int, epoch: int, sent: int, losses: Counter[str], next_epoch: int = -1, ended: bool = False) -> None:
+        told = StreamStatus(sent=sent, watermark_ns=at, ended=ended, losses=dict(losses), next_epoch=next_epoch)
+        stamp = Stamp(sensor_ns=at, arrival_ns=at, time_ns=at, sequence=0, epoch=epoch)
+        events.append((at, spec.name, stamp, told))
+
     for spec in specs:
         epoch = sequence = sent = 0
         last_arrival = last_time = 0
         losses: Counter[str] = Counter()
-
-        def status(at: int, next_epoch: int = -1, ended: bool = False) -> None:
-            told = StreamStatus(sent=sent, watermark_ns=at, ended=ended, losses=dict(losses), next_epoch=next_epoch)
-            stamp = Stamp(sensor_ns=at, arrival_ns=at, time_ns=at, sequence=0, epoch=epoch)
-            events.append((at, spec.name, stamp, told))
 
         count = duration // spec.period
         for k in range(min(count, spec.dies_after or count)):
@@ -94,7 +94,7 @@ def traffic(specs: list[Sensor], seed: int, duration: int = 3000) -> Traffic:
             arrival = max(last_arrival + 1, time + spec.delay * MS + rng.randrange(spec.jitter * MS + 1))
             last_arrival = arrival
             if spec.step_after and sequence == spec.step_after:
-                status(arrival, next_epoch=epoch + 1, ended=True)
+                tell(arrival, epoch, sent, losses, next_epoch=epoch + 1, ended=True)
                 epoch, sequence, sent, losses = epoch + 1, 0, 0, Counter()
             numbers[spec.name] += 1
             if chance(spec.lost_at_source):
@@ -109,8 +109,8 @@ def traffic(specs: list[Sensor], seed: int, duration: int = 3000) -> Traffic:
                         copies[spec.name] += 1
                         events.append((arrival, spec.name, stamp, None))
             sequence += 1
-            status(arrival + 1)
-        status(max(last_arrival, START) + 1, ended=True)
+            tell(arrival + 1, epoch, sent, losses)
+        tell(max(last_arrival, START) + 1, epoch, sent, losses, ended=True)
     events.sort(key=lambda event: event[0])
     return Traffic([event[1:] for event in events], numbers, copies, arrived)
 
