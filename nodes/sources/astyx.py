@@ -26,8 +26,9 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, RadarSensor, Rig
 from calibration.se3 import SE3
 from nodes.sources.bounded import read_json, read_npz, read_text
-from nodes.sources.encoded_image import first_image_size, load_image, pinhole
+from nodes.sources.encoded_image import load_image, pinhole, usual_image_size
 from nodes.sources.indexed import IndexedDrive, Stream, usable_stamps
+from nodes.sources.poses import rigid
 from nodes.sources.truth import Label, truth_objects
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import POINT, RADAR_POINT, CameraImage, PointCloud, RadarScan, TruthObjects
@@ -137,7 +138,7 @@ class AstyxDrive(IndexedDrive):
         intrinsics = sensors["camera"].K
         if intrinsics is None:
             raise BadInput(path, "camera: K", "a 3x3 matrix", "none")
-        self._size = first_image_size([self._path("camera", i, "jpg") for i in range(len(self._frames))], self._folder)
+        self._size = usual_image_size([self._path("camera", i, "jpg") for i in range(len(self._frames))], self._folder)
         borrowed = Clock(sigma_ns=_SIGMA_NS, has_arrival=False)
         return Rig(
             vehicle="Astyx",
@@ -192,12 +193,7 @@ class AstyxDrive(IndexedDrive):
 
     def _truth(self, i: int) -> TruthObjects:
         path = self._path("groundtruth", i, "json")
-        try:
-            labels = [_label(item) for item in read_json(path, _Objects).objects]
-        except ValueError as error:
-            if isinstance(error, BadInput):
-                raise
-            raise BadInput(path, "orientation_quat, center3d", "a unit quaternion, finite metres", error) from error
+        labels = [_label(item, path) for item in read_json(path, _Objects).objects]
         try:
             xyz = self._ego_SE3_lidar @ self._sweep(i).xyz
         except BadInput:
@@ -251,8 +247,8 @@ def _extrinsic(calibration: _Calibration, path: Path) -> Extrinsic:
     return Extrinsic.from_se3(EGO_SE3_RADAR @ radar_SE3_sensor, method="dataset, levelled on the ground")
 
 
-def _label(item: _Object) -> Label:
-    ego_SE3_object = EGO_SE3_RADAR @ SE3.from_quaternion(item.orientation_quat, item.center3d)
+def _label(item: _Object, path: Path) -> Label:
+    ego_SE3_object = EGO_SE3_RADAR @ rigid(item.orientation_quat, item.center3d, path, "orientation_quat, center3d")
     x, y, z = (float(v) for v in ego_SE3_object.translation)
     return Label(
         identity=-1,

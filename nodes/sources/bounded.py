@@ -54,7 +54,7 @@ def read_json(path: Path, kind: type[T], limit: int = MAX_FILE_BYTES) -> T:
     except msgspec.ValidationError as error:
         problem, _, field = str(error).partition(" - at ")
         raise BadInput(path, field.strip("`") or "$", f"a valid {kind}", problem) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(path, "file", "JSON", error) from error
 
 

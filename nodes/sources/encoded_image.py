@@ -5,7 +5,9 @@ Beside it the check of a data set's camera matrix, which every reader needs.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from statistics import mode
 from typing import Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from pipeline.core.errors import BadInput
 from pipeline.core.messages import CameraImage
 
 MAX_IMAGE_BYTES = 64 << 20
+MAX_SIDE = 32_768
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xae\x42\x60\x82"
@@ -28,18 +31,12 @@ def image_form(data: bytes, source: object) -> tuple[Literal["jpeg", "png"], int
     """(encoding, width, height) of an encoded image, from its header.
 
     Raises:
-        BadInput: neither JPEG nor PNG, or cut off before its end mark.
+        BadInput: neither JPEG nor PNG, cut off before its end mark, or of no sensible size.
     """
-    if data[:8] == _PNG_START and data[12:16] == b"IHDR" and len(data) >= 24:
-        if _PNG_END not in data[-64:]:
-            raise BadInput(source, "image", "a whole PNG", f"no end mark in {len(data)} bytes: truncated")
-        return "png", int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if data[:2] == b"\xff\xd8":
-        width, height = _jpeg_size(data, source)
-        if _JPEG_END not in data[-64:]:
-            raise BadInput(source, "image", "a whole JPEG", f"no end mark in {len(data)} bytes: truncated")
-        return "jpeg", width, height
-    raise BadInput(source, "image", "JPEG or PNG", f"bytes {data[:8].hex(' ') or 'none'}")
+    encoding, width, height = _form(data, source)
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise BadInput(source, "image size", f"1 to {MAX_SIDE} pixels", f"{width} x {height}")
+    return encoding, width, height
 
 
 def camera_image(data: bytes, source: object, *, width: int, height: int) -> CameraImage:
@@ -59,19 +56,21 @@ def load_image(path: Path, width: int, height: int) -> CameraImage:
     return camera_image(read_bytes(path, MAX_IMAGE_BYTES), path, width=width, height=height)
 
 
-def first_image_size(paths: list[Path], source: object) -> tuple[int, int]:
-    """(width, height) of the first file that can be read: the size that the others must have.
+def usual_image_size(paths: list[Path], source: object) -> tuple[int, int]:
+    """(width, height) that most of the first five readable files have: the others must have it too.
 
     Raises:
         BadInput: none can be read.
     """
+    sizes: list[tuple[int, int]] = []
     for path in paths:
-        try:
-            _, width, height = image_form(read_bytes(path, MAX_IMAGE_BYTES), path)
-        except BadInput:
-            continue  # counted when it is its turn to be read
-        return width, height
-    raise BadInput(source, "images", "at least one readable JPEG or PNG", f"none of {len(paths)}")
+        with contextlib.suppress(BadInput):  # counted when it is its turn to be read
+            sizes.append(image_form(read_bytes(path, MAX_IMAGE_BYTES), path)[1:])
+        if len(sizes) == 5:
+            break
+    if not sizes:
+        raise BadInput(source, "images", "at least one readable JPEG or PNG", f"none of {len(paths)}")
+    return mode(sizes)
 
 
 def pinhole(matrix: npt.ArrayLike, source: object, field: str) -> Pinhole:
@@ -87,6 +86,19 @@ def pinhole(matrix: npt.ArrayLike, source: object, field: str) -> Pinhole:
         return Pinhole(fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]))
     except ValueError as error:
         raise BadInput(source, field, "finite numbers, focal lengths > 0", error) from error
+
+
+def _form(data: bytes, source: object) -> tuple[Literal["jpeg", "png"], int, int]:
+    if data[:8] == _PNG_START and data[12:16] == b"IHDR" and len(data) >= 24:
+        if _PNG_END not in data[-64:]:
+            raise BadInput(source, "image", "a whole PNG", f"no end mark in {len(data)} bytes: truncated")
+        return "png", int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if data[:2] == b"\xff\xd8":
+        width, height = _jpeg_size(data, source)
+        if _JPEG_END not in data[-64:]:
+            raise BadInput(source, "image", "a whole JPEG", f"no end mark in {len(data)} bytes: truncated")
+        return "jpeg", width, height
+    raise BadInput(source, "image", "JPEG or PNG", f"bytes {data[:8].hex(' ') or 'none'}")
 
 
 def _jpeg_size(data: bytes, source: object) -> tuple[int, int]:

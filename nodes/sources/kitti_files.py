@@ -31,7 +31,7 @@ def _stamp(line: str) -> int:
     whole, _, fraction = line.strip().partition(".")
     try:
         seconds = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp()
-        return min(int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0")), 2**62)
+        return max(-(2**62), min(int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0")), 2**62))
     except ValueError:
         return 0
 

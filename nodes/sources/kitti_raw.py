@@ -26,7 +26,7 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor, Clock, Extrinsic, GnssSensor, ImuSensor, LidarSensor, Rig, Sensor
 from calibration.se3 import SE3
 from nodes.sources.bounded import read_bytes
-from nodes.sources.encoded_image import first_image_size, load_image, pinhole
+from nodes.sources.encoded_image import load_image, pinhole, usual_image_size
 from nodes.sources.indexed import IndexedDrive, Stream
 from nodes.sources.kitti_files import CalibrationFile, mercator_pose, read_oxts, read_stamps
 from nodes.sources.poses import ego_pose
@@ -72,7 +72,7 @@ class KittiRawDrive(IndexedDrive):
             rect_SE3_rect0 = SE3(np.eye(3), _baseline(projection, calibration))
             ego_SE3_camera = self._ego_SE3_velo @ (rect_SE3_rect0 @ rect0_SE3_velo).inverse()
             times_ns = _stamps_with_files(folder, "png")
-            width, height = first_image_size(sorted((folder / "data").glob("*.png")), folder)
+            width, height = usual_image_size(sorted((folder / "data").glob("*.png")), folder)
             camera = CameraSensor(
                 name=folder.name,
                 extrinsic=Extrinsic.from_se3(ego_SE3_camera, method="dataset"),
@@ -99,18 +99,24 @@ class KittiRawDrive(IndexedDrive):
         starts_ns = read_stamps(folder / "timestamps_start.txt")[: len(ends_ns)]
         if len(starts_ns) != len(ends_ns):
             raise BadInput(folder / "timestamps_start.txt", "lines", f"{len(ends_ns)}", len(starts_ns))
+        lengths_ns = ends_ns - starts_ns
+        whole = lengths_ns[(lengths_ns > 0) & (lengths_ns < _MAX_SWEEP_NS)]
+        if not len(whole):
+            raise BadInput(
+                folder / "timestamps_start.txt", "sweep time", "more than 0 s, less than 1 s", lengths_ns[:3]
+            )
         sensor = LidarSensor(
             name="velodyne",
             extrinsic=Extrinsic.from_se3(self._ego_SE3_velo, method="dataset"),
             clock=Clock(has_arrival=False),
-            sweep_ns=int(np.median(ends_ns - starts_ns)),
+            sweep_ns=int(np.median(whole)),
             beams=64,
             max_range_m=120.0,
         )
 
         def load(i: int) -> PointCloud:
             path = folder / f"data/{i:010d}.bin"
-            sweep_ns = int(ends_ns[i] - starts_ns[i])
+            sweep_ns = int(lengths_ns[i])
             if not 0 < sweep_ns < _MAX_SWEEP_NS:
                 raise BadInput(folder / "timestamps_start.txt", "sweep time", "more than 0 s, less than 1 s", sweep_ns)
             data = read_bytes(path)

@@ -21,9 +21,9 @@ from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, RadarSe
 from nodes.sources.bounded import read_bytes
 from nodes.sources.encoded_image import camera_image, pinhole
 from nodes.sources.indexed import IndexedDrive, Stream, ns_from_us
-from nodes.sources.nuscenes_tables import Channel, SceneTables, read_scene, rigid
+from nodes.sources.nuscenes_tables import Channel, SceneTables, read_scene
 from nodes.sources.pcd import read_pcd
-from nodes.sources.poses import ego_pose_stream, trajectory_of
+from nodes.sources.poses import ego_pose_stream, rigid, trajectory_of
 from nodes.sources.truth import Label, truth_objects, velocities
 from pipeline.core.arrays import Payload
 from pipeline.core.errors import BadInput
@@ -89,7 +89,8 @@ class NuScenesDrive(IndexedDrive):
         times_ns = ns_from_us([frame.timestamp for frame in frames])
         source = self._root / "sample_data.json"
         calibrated = channel.calibrated
-        extrinsic = Extrinsic.from_se3(rigid(calibrated.rotation, calibrated.translation, source), method="dataset")
+        mounting = rigid(calibrated.rotation, calibrated.translation, source, "rotation, translation")
+        extrinsic = Extrinsic.from_se3(mounting, method="dataset")
         clock = Clock(has_arrival=False)
         sensor: Sensor
         decode: Callable[[bytes, str], Payload]
@@ -185,7 +186,7 @@ def _labels(tables: SceneTables, root: Path) -> list[list[Label]]:
                 class_name=CLASS_OF_CATEGORY.get(tables.category_of.get(row.instance_token, ""), ""),
                 position=row.translation,
                 size=(row.size[1], row.size[0], row.size[2]),  # the table has width, length, height
-                yaw=float(rigid(row.rotation, row.translation, root / "sample_annotation.json").yaw),
+                yaw=float(rigid(row.rotation, row.translation, root / "sample_annotation.json", "rotation").yaw),
             )
             for row in rows
         ]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from calibration.se3 import SE3
 from nodes.sources.bounded import read_json
 from nodes.sources.indexed import ns_from_us
+from nodes.sources.poses import rigid
 from pipeline.core.errors import BadInput
 
 T = TypeVar("T")
@@ -155,23 +156,13 @@ def read_scene(root: Path, name: str | None) -> SceneTables:
     )
 
 
-def rigid(rotation: Quaternion, translation: Vector, source: object) -> SE3:
-    """Raises BadInput where the numbers are no pose."""
-    try:
-        return SE3.from_quaternion(rotation, translation)
-    except ValueError as error:
-        raise BadInput(source, "rotation, translation", "a unit quaternion and finite metres", error) from error
-
-
 def _poses(folder: Path, tokens: set[str]) -> tuple[npt.NDArray[np.int64], SE3]:
     path = folder / "ego_pose.json"
     rows = sorted((row for row in _rows(folder, "ego_pose", EgoPoseRow) if row.token in tokens), key=_time)
     if not rows:
         raise BadInput(path, "rows", "the poses that sample_data names", "none of them")
-    try:
-        poses = SE3.from_quaternion([row.rotation for row in rows], [row.translation for row in rows])
-    except ValueError as error:
-        raise BadInput(path, "rotation, translation", "unit quaternions and finite metres", error) from error
+    rotations, translations = [row.rotation for row in rows], [row.translation for row in rows]
+    poses = rigid(rotations, translations, path, "rotation, translation")
     return ns_from_us([row.timestamp for row in rows]), poses
 
 

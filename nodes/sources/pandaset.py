@@ -20,11 +20,11 @@ from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, Rig, Se
 from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from nodes.sources.bounded import read_json, read_npz
-from nodes.sources.encoded_image import first_image_size, load_image, pinhole
+from nodes.sources.encoded_image import load_image, pinhole, usual_image_size
 from nodes.sources.indexed import IndexedDrive, Stream, ns_from_seconds, plausible
 from nodes.sources.pandaset_cuboids import Cuboids
 from nodes.sources.pandaset_geometry import EGO_SE3_PANDAR64, EGO_SE3_PANDARGT, POSE_SE3_EGO
-from nodes.sources.poses import ego_pose_stream, mean_extrinsic, merge, trajectory_of
+from nodes.sources.poses import ego_pose_stream, mean_extrinsic, merge, rigid, trajectory_of
 from nodes.sources.truth import truth_objects, velocities
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import POINT, CameraImage, PointCloud, TruthObjects
@@ -106,15 +106,15 @@ class PandaSetDrive(IndexedDrive):
         times_ns, odom_SE3_camera = _posed_stamps(folder)
         poses = trajectory_of(times_ns, odom_SE3_camera, folder / "timestamps.json")
         k = read_json(folder / "intrinsics.json", _Intrinsics)
-        width, height = first_image_size(sorted(folder.glob("*.jpg")), folder)
+        width, height = usual_image_size(sorted(folder.glob("*.jpg")), folder)
         sensor = CameraSensor(
             name=folder.name.removesuffix("_camera"),
-            extrinsic=mean_extrinsic(self._ego, poses),
+            extrinsic=mean_extrinsic(self._ego, poses, folder / "timestamps.json"),
             clock=Clock(sigma_ns=_CAMERA_SIGMA_NS, has_arrival=False),
             width=width,
             height=height,
             intrinsics=pinhole(
-                [[k.fx, 0, k.cx], [0, k.fy, k.cy], [0, 0, 1]], folder / "intrinsics.json", "fx, fy, cx, cy"
+                [[k.fx, 0.0, k.cx], [0.0, k.fy, k.cy], [0.0, 0.0, 1.0]], folder / "intrinsics.json", "fx, fy, cx, cy"
             ),
         )
 
@@ -145,6 +145,8 @@ class PandaSetDrive(IndexedDrive):
         def load(i: int) -> PointCloud:
             frame = read_npz(self._folder / f"lidar/{i:02d}.npz", _POINT_FIELDS | _TIME_FIELDS)
             own = frame["sensor"] == number
+            if not self._ego.covers(ends_ns[i]):
+                raise BadInput(self._folder / "lidar/poses.json", "pose", f"one near {ends_ns[i]} ns", "none")
             odom_SE3_lidar = self._ego.at(ends_ns[i]) @ ego_SE3_lidar
             since_end_ns = frame["t_offset_us"][own] * 1000 - (ends_ns[i] - self._times_ns[i])
             points = np.zeros(int(own.sum()), POINT)
@@ -180,12 +182,6 @@ def _posed_stamps(folder: Path) -> tuple[npt.NDArray[np.int64], SE3]:
     poses = read_json(folder / "poses.json", list[_Pose])
     if not 0 < len(poses) == len(seconds) <= MAX_FRAMES:
         raise BadInput(folder / "poses.json", "length", f"{len(seconds)} poses, one per stamp", len(poses))
-    try:
-        return ns_from_seconds(seconds), SE3.from_quaternion(
-            [msgspec.structs.astuple(pose.heading) for pose in poses],
-            [msgspec.structs.astuple(pose.position) for pose in poses],
-        )
-    except ValueError as error:
-        raise BadInput(
-            folder / "poses.json", "heading, position", "unit quaternions and finite metres", error
-        ) from error
+    rotations = [msgspec.structs.astuple(pose.heading) for pose in poses]
+    positions = [msgspec.structs.astuple(pose.position) for pose in poses]
+    return ns_from_seconds(seconds), rigid(rotations, positions, folder / "poses.json", "heading, position")

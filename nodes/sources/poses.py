@@ -11,9 +11,23 @@ from calibration.rig import Extrinsic
 from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from nodes.sources.indexed import Stream, usable_stamps
+from pipeline.core.errors import BadInput
 from pipeline.core.messages import EgoPose
 
 _HALF_WINDOW_NS = 50_000_000  # velocities are differences over 0.1 s: millimetre noise of the poses stays below 2 cm/s
+
+
+def rigid(wxyz: npt.ArrayLike, translation: npt.ArrayLike, source: object, field: str) -> SE3:
+    """A pose or a batch of them out of a file: quaternions (..., 4) w first, metres (..., 3).
+
+    Raises:
+        BadInput: a quaternion that is none, or numbers that are not finite.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return SE3.from_quaternion(wxyz, translation)
+    except ValueError as error:
+        raise BadInput(source, field, "a unit quaternion and finite metres", error) from error
 
 
 def trajectory_of(times_ns: npt.NDArray[np.int64], odom_SE3_ego: SE3, source: object) -> Trajectory:
@@ -37,12 +51,17 @@ def merge(trajectories: Sequence[Trajectory]) -> Trajectory:
     return Trajectory(unique, poses[first], trajectories[0].max_extrapolation_ns)
 
 
-def mean_extrinsic(ego: Trajectory, sensor: Trajectory) -> Extrinsic:
+def mean_extrinsic(ego: Trajectory, sensor: Trajectory, source: object) -> Extrinsic:
     """``ego_SE3_sensor`` as the mean over poses of both in one world; covariance = scatter of one sample.
 
     The mean is taken in the tangent space at the first sample: right for the small scatter of a rigid mounting.
+
+    Raises:
+        BadInput: no sensor pose lies within the ego trajectory.
     """
     inside = [i for i, t in enumerate(sensor.times_ns) if ego.covers(t)]
+    if not inside:
+        raise BadInput(source, "timestamps", f"some from {ego.times_ns[0]} to {ego.times_ns[-1]} ns", "none")
     samples = ego.at(sensor.times_ns[inside]).inverse() @ sensor.poses[inside]
     mean = SE3.exp((samples @ samples[0].inverse()).log().mean(axis=0)) @ samples[0]
     deviation = (samples @ mean.inverse()).log()

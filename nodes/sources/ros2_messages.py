@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from calibration.se3 import SE3
 from nodes.sources.encoded_image import camera_image
-from nodes.sources.poses import ego_pose
+from nodes.sources.poses import ego_pose, rigid
 from nodes.sources.ros2_mapping import TopicMapping
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import (
@@ -143,12 +143,8 @@ def fix(message: Any, source: str) -> GnssFix:
 def odometry(message: Any, child_SE3_ego: SE3, source: str) -> EgoPose:
     """nav_msgs/Odometry: pose of its child frame, twist in the child frame; both brought to ego."""
     orientation = message.pose.pose.orientation
-    try:
-        odom_SE3_child = SE3.from_quaternion(
-            (orientation.w, orientation.x, orientation.y, orientation.z), _xyz(message.pose.pose.position)
-        )
-    except ValueError as error:
-        raise BadInput(source, "pose", "a unit quaternion and finite metres", error) from error
+    wxyz = (orientation.w, orientation.x, orientation.y, orientation.z)
+    odom_SE3_child = rigid(wxyz, _xyz(message.pose.pose.position), source, "pose")
     angular = np.array(_xyz(message.twist.twist.angular))
     linear = np.array(_xyz(message.twist.twist.linear)) + np.cross(angular, child_SE3_ego.translation)
     ego_SE3_child = child_SE3_ego.inverse()

@@ -10,6 +10,7 @@ import numpy as np
 from calibration.camera import CameraModel, KannalaBrandt, Pinhole, Rational
 from calibration.rig import CameraSensor, Clock, Extrinsic, GnssSensor, ImuSensor, LidarSensor, RadarSensor, Sensor
 from calibration.se3 import SE3
+from nodes.sources.poses import rigid
 from nodes.sources.ros2_index import BagIndex
 from nodes.sources.ros2_mapping import BagMapping, TopicMapping
 from pipeline.core.errors import BadInput
@@ -31,7 +32,9 @@ class FrameTree:
         self._parent: dict[str, tuple[str, SE3]] = {}
         for stamped in transforms:
             child, parent = stamped.child_frame_id.lstrip("/"), stamped.header.frame_id.lstrip("/")
-            self._parent[child] = (parent, _rigid(stamped.transform, child, source))
+            q, t = stamped.transform.rotation, stamped.transform.translation
+            parent_SE3_child = rigid((q.w, q.x, q.y, q.z), (t.x, t.y, t.z), source, f"/tf_static: {child}")
+            self._parent[child] = (parent, parent_SE3_child)
         for frame, extrinsic in mapping.extrinsics.items():
             self._parent[frame] = (self._ego, extrinsic.ego_SE3_sensor)
 
@@ -142,11 +145,3 @@ def _rate_hz(log_ns: list[int]) -> float:
     intervals = np.diff(log_ns)
     median = float(np.median(intervals)) if len(intervals) else 0.0
     return 1e9 / median if median > 0 else 10.0
-
-
-def _rigid(transform: Any, frame: str, source: object) -> SE3:
-    q, t = transform.rotation, transform.translation
-    try:
-        return SE3.from_quaternion((q.w, q.x, q.y, q.z), (t.x, t.y, t.z))
-    except ValueError as error:
-        raise BadInput(source, f"/tf_static: {frame}", "a unit quaternion and finite metres", error) from error

@@ -174,6 +174,10 @@ def test_a_broken_structure_is_refused_at_open(folder: Path, path: str, spoil, f
     assert Path(error.value.source).match(path)
 
 
+def test_damaged_files_are_refused_or_skipped(folder: Path, survive_damage) -> None:
+    survive_damage(folder, lambda: AstyxDrive(folder))
+
+
 def test_every_mapped_class_exists() -> None:
     assert set(CLASS_OF_LABEL.values()) <= set(CLASSES)
 

@@ -166,6 +166,10 @@ def test_a_broken_structure_is_refused_at_open(drive_folder: Path, path: str, te
     assert Path(error.value.source).name == Path(path).name
 
 
+def test_damaged_files_are_refused_or_skipped(drive_folder: Path, survive_damage) -> None:
+    survive_damage(drive_folder.parent, lambda: KittiRawDrive(drive_folder))
+
+
 def test_a_folder_above_opens_its_only_drive(drive_folder: Path) -> None:
     for path in (drive_folder, drive_folder.parent, drive_folder.parent.parent):
         assert open_drive(path).name == "kitti_2011_09_26_drive_0900"

@@ -309,5 +309,9 @@ def test_a_hostile_pcd_header_is_refused(old: str, new: str, field: str) -> None
     assert error.value.field == field
 
 
+def test_damaged_files_are_refused_or_skipped(root: Path, survive_damage) -> None:
+    survive_damage(root, lambda: NuScenesDrive(root))
+
+
 def test_every_mapped_class_exists() -> None:
     assert set(CLASS_OF_CATEGORY.values()) == set(CLASSES)

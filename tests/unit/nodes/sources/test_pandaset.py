@@ -234,6 +234,10 @@ def test_a_broken_structure_is_refused_at_open(sequence: Path, path: str, spoil,
     assert error.value.field == field
 
 
+def test_damaged_files_are_refused_or_skipped(sequence: Path, survive_damage) -> None:
+    survive_damage(sequence, lambda: PandaSetDrive(sequence))
+
+
 def test_every_mapped_class_exists() -> None:
     assert set(CLASS_OF_LABEL.values()) <= set(CLASSES)
 

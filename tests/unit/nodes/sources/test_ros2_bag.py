@@ -344,6 +344,11 @@ def test_a_damaged_bag_is_refused(tmp_path: Path, plugin: StoragePlugin) -> None
     assert error.value.field == "bag"
 
 
+def test_damaged_files_are_refused_or_skipped(tmp_path: Path, survive_damage) -> None:
+    bag = write_bag(tmp_path / "bag", messages())
+    survive_damage(bag, lambda: Ros2BagDrive(bag), trials=30)
+
+
 def plain(array: np.ndarray) -> Any:
     return cloud(START_NS, "lidar", array)
 
