@@ -67,7 +67,7 @@ def candidates(
     distance = seen.distance()
 
     log_clutter = np.full(len(row), np.log(settings.clutter_per_m3))
-    if seen.present.shape[1] > 3:
+    if seen.present[:, 3:].any():
         width = np.where(pair_z.ambiguity > 0.0, pair_z.ambiguity, 4.0 * settings.velocity_clutter)
         log_clutter -= 2.0 * np.log(4.0 * settings.velocity_clutter) * seen.present[:, 3]
         log_clutter -= np.log(width) * seen.present[:, 5]
@@ -93,23 +93,21 @@ def _near(
 
 
 def assign(pairs: Pairs, z: Measurements) -> tuple[IntArray, IntArray]:
-    """One-to-one per sensor, largest total gain (Kuhn 1955, by scipy): rows of tracks and of detections."""
-    sensor = z.sensor[pairs.detection]
-    seat = sensor * (int(pairs.track.max(initial=0)) + 1) + pairs.track  # a track, once for each sensor
-    alone = (np.bincount(seat)[seat] == 1) & (np.bincount(pairs.detection)[pairs.detection] == 1)
-    chosen = [np.flatnonzero(alone)]
-    for each in np.unique(sensor[~alone]):
-        mine = np.flatnonzero(~alone & (sensor == each))
-        rows, row = np.unique(pairs.track[mine], return_inverse=True)
-        columns, column = np.unique(pairs.detection[mine], return_inverse=True)
-        gain = np.zeros((len(rows), len(columns)))
-        gain[row, column] = pairs.gain[mine]
-        which = np.full(gain.shape, -1)
-        which[row, column] = mine
-        taken = which[linear_sum_assignment(gain, maximize=True)]
-        chosen.append(taken[taken >= 0])
-    all_chosen = np.sort(np.concatenate(chosen))
-    return pairs.track[all_chosen], pairs.detection[all_chosen]
+    """One-to-one per sensor, largest total gain: rows of tracks and of detections, in the order of ``pairs``.
+
+    Pairs that nothing competes with are taken as they are; the rest are one assignment problem (Kuhn 1955, solved by
+    scipy), whose rows are seats: a track has one for each sensor.
+    """
+    seat = z.sensor[pairs.detection] * (int(pairs.track.max(initial=0)) + 1) + pairs.track
+    taken = (np.bincount(seat)[seat] == 1) & (np.bincount(pairs.detection)[pairs.detection] == 1)
+    rest = np.flatnonzero(~taken)
+    seats, row = np.unique(seat[rest], return_inverse=True)
+    detections, column = np.unique(pairs.detection[rest], return_inverse=True)
+    gain, which = np.zeros((len(seats), len(detections))), np.full((len(seats), len(detections)), -1)
+    gain[row, column], which[row, column] = pairs.gain[rest], rest
+    best = which[linear_sum_assignment(gain, maximize=True)]
+    taken[best[best >= 0]] = True
+    return pairs.track[taken], pairs.detection[taken]
 
 
 def without_duplicates(z: Measurements, duplicate_m: float) -> Measurements:

@@ -19,6 +19,7 @@ from fusion.measurements import MEASURED, BoolArray, FloatArray, IntArray, Measu
 
 STATE = 5
 _EYE = np.eye(STATE)
+_ALWAYS = np.array([True, True, True, False, False, False])  # a position, even where there is no detection at all
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -43,13 +44,13 @@ def predict(
 
 
 class Innovation(NamedTuple):
-    """What N detections say against N predicted states; m = 3 where only positions were measured, else 6."""
+    """What N detections say against N predicted states, in the m of the six columns that any of them measured."""
 
     residual: FloatArray  # (N, m)
     H: FloatArray  # (N, m, 5)
     R: FloatArray  # (N, m, m)
     S: FloatArray  # (N, m, m) = H P H' + R
-    present: BoolArray  # (N, m) what was measured
+    present: BoolArray  # (N, 6) what was measured
 
     def distance(self) -> FloatArray:
         """(N,) squared Mahalanobis distance."""
@@ -72,27 +73,28 @@ def innovate(
     the prediction is taken, but only where ``resolve_sigmas`` standard deviations fit into half of it; otherwise the
     radial speed is not used.
     """
-    m = MEASURED if z.present[:, 3:].any() else 3
-    H = np.zeros((len(mean), m, STATE))
-    H[:, [0, 1, 2], [0, 1, 2]] = 1.0
-    H[:, 0, 3] = H[:, 1, 4] = ahead
-    R, present = z.R[:, :m, :m].copy(), z.present[:, :m]
+    present, R = z.present, z.R.copy()
+    has_radial = bool(present[:, 5].any())
+    if has_radial:
+        present = present.copy()
+        present[:, 5] &= _resolved(cov, z, resolve_sigmas)
+        R[:, 5, 5] = np.where(present[:, 5], R[:, 5, 5], 1.0)
     wander = accel_psd * np.abs(ahead) ** 3 / 3.0
     R[:, 0, 0] += wander
     R[:, 1, 1] += wander
-    if m == MEASURED:
-        resolved = _resolved(cov, z, resolve_sigmas)
-        if not resolved.all():
-            present = present.copy()
-            present[:, 5] &= resolved
-            R[:, 5, 5] = np.where(present[:, 5], R[:, 5, 5], 1.0)
-        H[:, 3, 3] = H[:, 4, 4] = present[:, 3]
-        H[:, 5, 3:] = z.sight * present[:, 5, None]
-    residual = np.where(present, z.value[:, :m] - (H @ mean[..., None])[..., 0], 0.0)
-    if m == MEASURED:
+    H = np.zeros((len(mean), MEASURED, STATE))
+    H[:, [0, 1, 2], [0, 1, 2]] = 1.0
+    H[:, 0, 3] = H[:, 1, 4] = ahead
+    H[:, 3, 3] = H[:, 4, 4] = present[:, 3]
+    H[:, 5, 3:] = z.sight * present[:, 5, None]
+    residual = np.where(present, z.value - (H @ mean[..., None])[..., 0], 0.0)
+    if has_radial:
         width = np.where(z.ambiguity > 0.0, z.ambiguity, np.inf)
         residual[:, 5] -= np.where(z.ambiguity > 0.0, z.ambiguity, 0.0) * np.round(residual[:, 5] / width)
-    return Innovation(residual, H, R, H @ cov @ np.swapaxes(H, 1, 2) + R, present)
+
+    measured = np.flatnonzero(z.present.any(axis=0) | _ALWAYS)
+    H, R = H[:, measured], R[:, measured[:, None], measured]
+    return Innovation(residual[:, measured], H, R, H @ cov @ np.swapaxes(H, 1, 2) + R, present)
 
 
 def _resolved(cov: FloatArray, z: Measurements, resolve_sigmas: float) -> BoolArray:
@@ -101,27 +103,37 @@ def _resolved(cov: FloatArray, z: Measurements, resolve_sigmas: float) -> BoolAr
     return np.asarray((z.ambiguity == 0.0) | (resolve_sigmas * np.sqrt(variance) < 0.5 * z.ambiguity))
 
 
+class Groups:
+    """Sums of the rows of arrays by the track they belong to, in the order they stand in.
+
+    row (N,): the track of row i; tracks: how many there are.
+    """
+
+    def __init__(self, row: IntArray, tracks: int) -> None:
+        self.row, self.tracks = row, tracks
+        self._order = np.argsort(row, kind="stable")
+        ordered = row[self._order]
+        self._starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        self._present = ordered[self._starts]
+
+    def sum(self, values: FloatArray) -> FloatArray:
+        """(tracks, ...) from values (N, ...)."""
+        out = np.zeros((self.tracks, *values.shape[1:]))
+        if len(self.row):
+            out[self._present] = np.add.reduceat(values[self._order], self._starts, axis=0)
+        return out
+
+
 def fuse(
-    mean: FloatArray, cov: FloatArray, row: IntArray, seen: Innovation, trust: FloatArray
+    mean: FloatArray, cov: FloatArray, seen: Innovation, trust: FloatArray, groups: Groups
 ) -> tuple[FloatArray, FloatArray]:
     """Take N innovations into M states, any number into each: P+ = (P^-1 + sum H' R^-1 H)^-1.
 
-    row (N,): the state that innovation i belongs to. trust (N,): factor on its precision R^-1.
+    trust (N,): factor on each innovation's precision R^-1. groups: the state that each belongs to.
     """
     HtW = np.swapaxes(np.linalg.solve(seen.R, seen.H), 1, 2) * trust[:, None, None]  # (N, 5, m)
-    J = sum_rows(HtW @ seen.H, row, len(mean))
-    pull = sum_rows((HtW @ seen.residual[..., None])[..., 0], row, len(mean))
+    J = groups.sum(HtW @ seen.H)
+    pull = groups.sum((HtW @ seen.residual[..., None])[..., 0])
     fused = np.linalg.solve(_EYE + cov @ J, cov)  # the same, without inverting P
     fused = 0.5 * (fused + np.swapaxes(fused, 1, 2))
     return mean + (fused @ pull[..., None])[..., 0], np.asarray(fused)
-
-
-def sum_rows(values: FloatArray, row: IntArray, rows: int) -> FloatArray:
-    """(rows, ...) sums of those ``values`` (N, ...) that belong to each row, in the order they stand in."""
-    out = np.zeros((rows, *values.shape[1:]))
-    if len(row):
-        order = np.argsort(row, kind="stable")
-        ordered = row[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        out[ordered[starts]] = np.add.reduceat(values[order], starts, axis=0)
-    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fusion.kalman import sum_rows
+from fusion.kalman import Groups
 from fusion.measurements import FloatArray, IntArray, Measurements
 from fusion.tracks import IS_VEHICLE, Tracks
 from pipeline.core.settings import Settings
@@ -34,18 +34,17 @@ def forget(tracks: Tracks, dt: float, settings: ShapeSettings) -> None:
     tracks.sense *= np.exp(-dt / 10.0)
 
 
-def absorb(tracks: Tracks, row: IntArray, z: Measurements, dt: float, settings: ShapeSettings) -> None:
-    """Take size and yaw of detection i into track row[i]: scalar filters, in the information form as the state's."""
-    m = len(tracks)
+def absorb(tracks: Tracks, groups: Groups, z: Measurements, dt: float, settings: ShapeSettings) -> None:
+    """Take size and yaw of each detection into its track: scalar filters, in the information form as the state's."""
     precision = 1.0 / tracks.size_var
-    total = precision + sum_rows(1.0 / z.size_var, row, m)
-    size = (precision * tracks.size + sum_rows(z.size / z.size_var, row, m)) / total
+    total = precision + groups.sum(1.0 / z.size_var)
+    size = (precision * tracks.size + groups.sum(z.size / z.size_var)) / total
     tracks.size[:], tracks.size_var[:] = np.maximum(size, 0.1), 1.0 / total
 
-    turn = z.yaw - tracks.yaw[row]
-    _turn(tracks, row, turn, 1.0 / z.yaw_var)
+    turn = z.yaw - tracks.yaw[groups.row]
+    _turn(tracks, groups.row, turn, 1.0 / z.yaw_var)
     vote = np.sign(np.cos(turn)) * np.isfinite(z.yaw_var)
-    tracks.sense[:] += settings.sense_detection * dt * np.bincount(row, vote, m)
+    tracks.sense[:] += settings.sense_detection * dt * np.bincount(groups.row, vote, len(tracks))
 
 
 def follow_motion(tracks: Tracks, dt: float, settings: ShapeSettings) -> None:

@@ -25,7 +25,7 @@ from fusion.association import (
     without_duplicates,
 )
 from fusion.existence import ExistenceSettings, Visibility
-from fusion.kalman import Innovation, fuse, innovate, predict, sum_rows
+from fusion.kalman import Groups, Innovation, fuse, innovate, predict
 from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, join, measurements, seconds, take
 from fusion.noise import NoiseModel, NoiseSettings
 from fusion.shape import ShapeSettings
@@ -143,11 +143,12 @@ class Tracker:
         """Take detection i into track row[i]; ``tracks`` and ``seen`` are written into."""
         compared = self._compare(tracks, row, z)
         trust = novelty * self._noise.trust(compared, row)
-        tracks.mean[:], tracks.cov[:] = fuse(tracks.mean, tracks.cov, row, compared, trust)
+        groups = Groups(row, len(tracks))
+        tracks.mean[:], tracks.cov[:] = fuse(tracks.mean, tracks.cov, compared, trust, groups)
         np.maximum.at(tracks.seen_ns, row, z.time_ns)
-        shape.absorb(tracks, row, z, dt, self.settings.shape)
+        shape.absorb(tracks, groups, z, dt, self.settings.shape)
         class_share = self.settings.class_gain * (1.0 - np.exp(-dt / self.settings.class_memory_s))
-        tracks.class_log[:] += class_share * sum_rows(np.log(z.class_prob), row, len(tracks))
+        tracks.class_log[:] += class_share * groups.sum(np.log(z.class_prob))
         seen.note(row, z, trust)
 
     def _learn_noise(self, tracks: Tracks, row: IntArray, z: Measurements, sensors: tuple[str, ...]) -> None:
@@ -159,13 +160,14 @@ class Tracker:
 
     def _start(self, z: Measurements, dt: float, sensors: int) -> tuple[Tracks, Seen]:
         """Tracks from detections that no track explains; those of one object by several sensors start one track."""
-        seeds = born(z, 0)
-        self._absorb(seeds, np.arange(len(z)), z, dt, Seen.nothing(len(z), sensors))
+        seeds, each = born(z, 0), np.arange(len(z))
+        alone = self._compare(seeds, each, z)
+        seeds.mean[:], seeds.cov[:] = fuse(seeds.mean, seeds.cov, alone, np.ones(len(z)), Groups(each, len(z)))
         founder = founders(self._candidates(seeds, z), z)
         strongest = np.full(len(z), -np.inf)
         np.maximum.at(strongest, founder, z.odds)
         weakest = existence.log_odds(self.settings.existence.birth_score)
-        founding = np.flatnonzero((founder == np.arange(len(z))) & (strongest >= weakest))
+        founding = np.flatnonzero((founder == each) & (strongest >= weakest))
         newborn, seen = born(z.take(founding), self._next_id), Seen.nothing(len(founding), sensors)
         newborn.evidence[:] = np.bincount(founder, z.odds, len(z))[founding]
         self._next_id += len(founding)
