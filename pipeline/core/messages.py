@@ -370,10 +370,13 @@ class RunInfo(Payload, frozen=True, kw_only=True):
     """First message of every recording, and the signal to begin: what runs, with which rig and settings (YAML text).
 
     started_ns: host time at which the sources begin; they share it, so that a paced replay keeps its streams together.
+    start_ns: drive time at that instant. rate: drive seconds per host second, 0 = as fast as all can be worked on.
     """
 
     drive: str
     started_ns: int = 0
+    start_ns: int = 0
+    rate: float = 0.0
     version: str
     rig_yaml: str
     graph_yaml: str

@@ -1,13 +1,12 @@
 """Where the time went: per node and step, and from sensor to scene.
 
-`Timing.arrival_ns` is drive time and the rest host time. In a run at real time the two differ by a constant, the least
-(received - arrival) seen; then waiting is real and is reported. In a run as fast as possible waiting says nothing, and
-a scene's latency is what its steps alone would take: the slowest sensor's arrival and detection, alignment, fusion.
+`Timing.arrival_ns` is drive time and the rest host time; `RunInfo` says how the two ran against each other. In a paced
+run waiting is real and is reported. In a run as fast as possible waiting says nothing, and a scene's latency is what
+its steps alone would take: the slowest sensor's arrival and detection, alignment, fusion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,6 @@ from pipeline.evaluate.boxes import FloatArray
 from pipeline.evaluate.run_log import AlignedFrame, RunLog
 
 FRAMES = "frames"
-_PACED_WITHIN = 0.05  # host time passes within 5 % of drive time
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +45,25 @@ class SceneLatency:
 
 @dataclass(frozen=True, eq=False)
 class Latency:
-    """paced: the run went at real time, so waiting counts. parts: of each scene's critical path, ms, by name."""
+    """rate: drive seconds per host second, 0 = as fast as possible. parts: ms of each scene's critical path, by name."""
 
-    paced: bool
+    rate: float
     stages: list[Stage]
     scenes: list[SceneLatency]
     parts: list[dict[str, float]]
 
     @property
+    def paced(self) -> bool:
+        """Waiting counts."""
+        return self.rate > 0
+
+    @property
     def basis(self) -> str:
-        return "measured at real time" if self.paced else "compute time of each step; the run was not at real time"
+        if self.rate == 1.0:
+            return "measured at real time"
+        if self.rate > 0:
+            return f"measured at {self.rate:g} times real time, in drive time"
+        return "compute time of each step; the run was not at real time"
 
 
 def percentiles(values: npt.ArrayLike) -> dict[str, float]:
@@ -84,7 +91,6 @@ def measure_latency(run: RunLog) -> Latency:
     ]
     fused = {t.sequence: t for t in run.timings if t.sensor == FRAMES}
     steps = {(t.sensor, t.epoch, t.sequence, t.node): t for t in run.timings}
-    offset_ns = host_minus_drive(run.timings)
     scenes, parts = [], []
     for frame in run.frames:
         fuse = fused.get(frame.index)
@@ -94,27 +100,13 @@ def measure_latency(run: RunLog) -> Latency:
         if path is None:
             continue
         last_arrival_ns, part = path
-        compute_ns = round(sum(part.values()) * 1e6)
-        available_ns = last_arrival_ns + compute_ns if offset_ns is None else fuse.ended_ns - offset_ns
-        if offset_ns is not None:
-            part = {**part, "waiting": max(0.0, (available_ns - last_arrival_ns) / 1e6 - sum(part.values()))}
+        available_ns = last_arrival_ns + round(sum(part.values()) * 1e6)
+        if run.info.rate > 0:
+            available_ns = run.info.start_ns + round((fuse.ended_ns - run.info.started_ns) * run.info.rate)
+            part["waiting"] = max(0.0, (available_ns - last_arrival_ns) / 1e6 - sum(part.values()))
         scenes.append(SceneLatency(frame.index, frame.time_ns, available_ns, (available_ns - last_arrival_ns) / 1e6))
         parts.append(part)
-    return Latency(offset_ns is not None, stages, scenes, parts)
-
-
-def host_minus_drive(timings: Sequence[Timing]) -> int | None:
-    """Host time minus drive time, ns, or None where the run did not go at real time.
-
-    The lower envelope of received - arrival: transport only ever adds to it.
-    """
-    pairs = np.array([(t.arrival_ns, t.received_ns) for t in timings], dtype=np.int64).reshape(-1, 2)
-    if len(pairs) < 2:
-        return None
-    drive, host = (np.ptp(pairs[:, column]) for column in (0, 1))
-    if drive <= 0 or abs(host / drive - 1.0) > _PACED_WITHIN:
-        return None
-    return int((pairs[:, 1] - pairs[:, 0]).min())
+    return Latency(run.info.rate, stages, scenes, parts)
 
 
 def critical_path(

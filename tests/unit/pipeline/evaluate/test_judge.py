@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from pipeline.core.errors import BadInput
 from pipeline.evaluate.config import load_config
 from pipeline.evaluate.judge import Evaluation, evaluate, judge
+from pipeline.evaluate.latency import measure_latency
 from pipeline.evaluate.pairing import truth_of
 from pipeline.evaluate.run_log import load_run, recording_path
 from pipeline.evaluate.uncertainty import measure_uncertainty
@@ -119,3 +121,21 @@ def test_boxes_of_detections_turn_with_the_ego(good: Evaluation) -> None:
     truth = good.run.truth[2].payload
     assert np.hypot(*(boxes.position - truth.position)[:, :2].T).max() < 0.8  # type: ignore[attr-defined]
     np.testing.assert_allclose(boxes.yaw, truth.yaw, atol=1e-5)  # type: ignore[attr-defined]
+
+
+def test_in_a_paced_run_waiting_counts(good: Evaluation) -> None:
+    """Fusion of frame k ends 90 ms after its instant on the host's clock, which runs 7 s behind the drive's."""
+    start_ns = good.run.frames[0].time_ns
+    info = msgspec.structs.replace(good.run.info, rate=1.0, start_ns=start_ns, started_ns=start_ns - 7_000_000_000)
+    timings = [
+        t
+        if t.sensor != "frames"
+        else msgspec.structs.replace(
+            t, started_ns=(at := info.started_ns + t.sequence * 100_000_000 + 84_000_000), ended_ns=at + 6_000_000
+        )
+        for t in good.run.timings
+    ]
+    latency = measure_latency(dataclasses.replace(good.run, info=info, timings=timings))
+    assert latency.paced
+    assert {s.age_ms for s in latency.scenes} == {90.0}
+    assert latency.parts[0]["waiting"] == pytest.approx(90.0 - 5.0 - 40.0 - 6.0)  # LiDAR arrives at 5 ms, works 40 ms
