@@ -7,10 +7,11 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.core.errors import BadInput
 
@@ -58,7 +59,9 @@ def read_json(path: Path, kind: type[T], limit: int = MAX_FILE_BYTES) -> T:
         raise BadInput(path, "file", "JSON", error) from error
 
 
-def read_npz(path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]], limit: int = MAX_FILE_BYTES):  # type: ignore[no-untyped-def]
+def read_npz(
+    path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]], limit: int = MAX_FILE_BYTES
+) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a numpy .npz archive, without pickle and without believing its headers.
 
     Args:
@@ -71,7 +74,7 @@ def read_npz(path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]
     Raises:
         BadInput: no archive, truncated, a field missing, of another dtype or shape, too large, or lengths differ.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for name, (dtype, shape) in fields.items():
@@ -89,7 +92,9 @@ def read_npz(path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]
     return arrays
 
 
-def _read_npy(path: Path, name: str, member, dtype: np.dtype, shape: tuple[int | None, ...], limit: int) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _read_npy(
+    path: Path, name: str, member: IO[bytes], dtype: np.dtype[Any], shape: tuple[int | None, ...], limit: int
+) -> npt.NDArray[Any]:
     version = np.lib.format.read_magic(member)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     found_shape, fortran, found_dtype = read_header(member)

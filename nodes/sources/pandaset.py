@@ -10,6 +10,7 @@ PandarGT looks forward only and scans freely, at any phase to the Pandar64. Thei
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -32,8 +33,8 @@ from pipeline.core.messages import POINT, CameraImage, PointCloud, TruthObjects
 MAX_FRAMES = 100_000
 
 _CAMERA_SIGMA_NS = 2_000_000  # no exposure time is published
-_POINT_FIELDS = {"xyz": ("<f4", (None, 3)), "intensity": ("u1", (None,)), "sensor": ("u1", (None,))}
 _TIME_FIELDS = {"t_offset_us": ("<i4", (None,)), "sensor": ("u1", (None,))}
+_FRAME_FIELDS = {"xyz": ("<f4", (None, 3)), "intensity": ("u1", (None,))} | _TIME_FIELDS
 _LIDARS = {"pandar64": (0, EGO_SE3_PANDAR64), "pandargt": (1, EGO_SE3_PANDARGT)}
 
 
@@ -74,6 +75,7 @@ class PandaSetDrive(IndexedDrive):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._frame = lru_cache(maxsize=2)(self._read_frame)  # both LiDARs and the labels ask for the same frame
         self._times_ns, odom_SE3_pose = _posed_stamps(folder / "lidar")
         self._ego = trajectory_of(self._times_ns, odom_SE3_pose @ POSE_SE3_EGO, folder / "lidar/timestamps.json")
         sensors: list[Sensor] = []
@@ -141,9 +143,12 @@ class PandaSetDrive(IndexedDrive):
             ends[i] = time_ns + int(offsets_us.max()) * 1000 if len(offsets_us) else 0
         return ends
 
+    def _read_frame(self, i: int) -> dict[str, np.ndarray]:
+        return read_npz(self._folder / f"lidar/{i:02d}.npz", _FRAME_FIELDS)
+
     def _lidar(self, name: str, number: int, ego_SE3_lidar: SE3, ends_ns: npt.NDArray[np.int64]) -> Stream:
         def load(i: int) -> PointCloud:
-            frame = read_npz(self._folder / f"lidar/{i:02d}.npz", _POINT_FIELDS | _TIME_FIELDS)
+            frame = self._frame(i)
             own = frame["sensor"] == number
             if not self._ego.covers(ends_ns[i]):
                 raise BadInput(self._folder / "lidar/poses.json", "pose", f"one near {ends_ns[i]} ns", "none")
@@ -160,7 +165,7 @@ class PandaSetDrive(IndexedDrive):
     def _truth(self, i: int) -> TruthObjects:
         labels = self._cuboids.frame(i)
         try:
-            xyz = read_npz(self._folder / f"lidar/{i:02d}.npz", _POINT_FIELDS)["xyz"]
+            xyz = self._frame(i)["xyz"]
         except BadInput:
             xyz = None  # the labels stand on their own
         return truth_objects(labels, velocities(self._cuboids.frames, self._times_ns, i), xyz)
