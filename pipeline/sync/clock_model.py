@@ -210,7 +210,7 @@ class SensorClock:
         if len(self._periods) < _PERIODS // 2:
             return False
         if sensor_ns < self._newest_ns:
-            return any(abs(sensor_ns - other_ns) < 0.3 * self._period_ns for other_ns in self._recent)
+            return any(abs(sensor_ns - other_ns) < 0.7 * self._period_ns for other_ns in self._recent)
         cycles = (sensor_ns - self._newest_ns) / self._period_ns
         return cycles < 0.5 or abs(cycles - round(cycles)) > 0.2
 
@@ -295,8 +295,11 @@ class SensorClock:
             self._doubt = self._ptp.alarm
             self._method = "envelope" if estimate is envelope else "ptp"
             return estimate
-        if self._trigger is not None and reading.counter is not None:
-            match = self._trigger.match(reading.counter, reading.sensor_ns, reading.arrival_ns)
+        if self._trigger is not None:
+            counter = reading.counter
+            match = None
+            if counter is not None:
+                match = self._trigger.match(counter, reading.sensor_ns, reading.arrival_ns)
             if match is not None:
                 self._method = "trigger"
                 self._doubt = "which pulse it was is ambiguous" if match.ambiguous else ""
