@@ -19,11 +19,13 @@ from pipeline.sync.motion import PoseBuffer
 class PoseQueueSettings(Settings, frozen=True):
     """patience_ns: poses that arrive later than this after the message are not waited for. hang_ns: in a live run, a
     message waits no longer than this on the clock. max_waiting: messages; one more sends the oldest on without poses.
+    max_extrapolation_ns: a span that reaches this far beyond the poses there will be still gets them.
     """
 
     patience_ns: int = 200_000_000
     hang_ns: int = 1_000_000_000
     max_waiting: int = 64
+    max_extrapolation_ns: int = 100_000_000
 
     def __post_init__(self) -> None:
         if self.patience_ns < 0 or self.hang_ns < 0 or self.max_waiting < 1:
@@ -49,7 +51,7 @@ class PoseQueue:
         self.without_poses = 0
         self._settings = settings
         self._expected = expected
-        self._poses = PoseBuffer()
+        self._poses = PoseBuffer(max_extrapolation_ns=settings.max_extrapolation_ns)
         self._waiting: deque[_Waiting] = deque()
         self._oldest_ns: int | None = None  # first pose of this epoch: none from before it will come
         self._known_until_ns = -1  # every pose that arrived before this is here
@@ -77,12 +79,19 @@ class PoseQueue:
         """Messages whose wait is over, oldest first. now_ns: the run's clock, 0 = it does not count."""
         while self._waiting:
             head = self._waiting[0]
-            covered = self._poses.covers(head.start_ns, head.end_ns)
-            if not (covered or everything or self._hopeless(head, now_ns)):
+            if not (self._bracketed(head) or everything or self._hopeless(head, now_ns)):
                 return
+            covered = self._poses.covers(head.start_ns, head.end_ns)
             self._waiting.popleft()
             self.without_poses += not covered
             yield head.message, self._poses.trajectory(head.start_ns, head.end_ns) if covered else None
+
+    def _bracketed(self, head: _Waiting) -> bool:
+        """Whether there are poses on both sides of the span: more of them would change nothing."""
+        oldest_ns, newest_ns = self._oldest_ns, self._poses.newest_ns
+        if oldest_ns is None or newest_ns is None:
+            return False
+        return oldest_ns <= head.start_ns and head.end_ns <= newest_ns
 
     def _hopeless(self, head: _Waiting, now_ns: int) -> bool:
         arrival_ns = head.message.stamp.arrival_ns
