@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.messages import LedgerRow, LedgerState, SensorSlot
+from pipeline.core.messages import LedgerRow, SensorSlot
 from pipeline.evaluate.boxes import FloatArray, IntArray
 from pipeline.evaluate.run_log import RunLog
 
@@ -88,7 +88,7 @@ class LedgerCheck:
 
 def check_ledger(run: RunLog) -> LedgerCheck:
     """Check every account of the run, not only the last: an imbalance that heals is one all the same."""
-    states = [m.payload for m in run.ledgers if isinstance(m.payload, LedgerState)]
+    states = [state for _, state in run.accounts]
     problems: dict[str, str] = {}
     for number, state in enumerate(states):
         for row in state.rows:

@@ -15,12 +15,12 @@ from pipeline.core.recording import RecordingReader
 from pipeline.evaluate.boxes import Boxes, centre_distance
 from pipeline.evaluate.run_log import recording_path
 
-_REACH_M = 4.0  # tracks with different ids further apart than this are not the same thing
+_REACH_M = 4.0  # tracks further apart than this are not the same thing, whatever their ids
 _LISTED = 12
 
 
 class FrameDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """One scene that differs. matched: tracks paired by id, else by place. position_m: over the matched, ground plane.
+    """One scene that differs. matched: tracks paired by id and place. position_m: over the matched, ground plane.
 
     renamed: matched under different ids. existence, weight: largest change over the matched.
     """
@@ -150,14 +150,15 @@ def difference(a: Message, b: Message) -> FrameDifference:
 
 
 def _pairs(a: Boxes, b: Boxes) -> list[tuple[int, int]]:
-    """Tracks of the same id; the others by nearest place."""
-    _, rows, columns = np.intersect1d(a.identity, b.identity, return_indices=True)
-    pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
+    """Tracks of the same id that are within reach of each other; of the others, the nearest first."""
     distance = centre_distance(a, b)
-    distance[rows], distance[:, columns] = np.inf, np.inf
+    _, rows, columns = np.intersect1d(a.identity, b.identity, return_indices=True)
+    pairs = [(r, c) for r, c in zip(rows.tolist(), columns.tolist(), strict=True) if distance[r, c] < _REACH_M]
+    for row, column in pairs:
+        distance[row], distance[:, column] = np.inf, np.inf
     while distance.size and distance.min() < _REACH_M:
-        row, column = np.unravel_index(int(distance.argmin()), distance.shape)
-        pairs.append((int(row), int(column)))
+        row, column = (int(i) for i in np.unravel_index(int(distance.argmin()), distance.shape))
+        pairs.append((row, column))
         distance[row], distance[:, column] = np.inf, np.inf
     return pairs
 

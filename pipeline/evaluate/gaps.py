@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration.camera import inside as on_image
 from calibration.rig import CameraSensor
-from pipeline.core.messages import LedgerState, Scene
+from pipeline.core.messages import Scene
 from pipeline.evaluate.amota import associate
 from pipeline.evaluate.boxes import Boxes, FloatArray, centre_distance, class_name
 from pipeline.evaluate.config import EvalConfig
@@ -240,7 +240,7 @@ def _looks_at(run: RunLog, sensor: str, frame: AlignedFrame, place: FloatArray) 
 
 
 def _dropped_during(run: RunLog, start_ns: int, end_ns: int) -> dict[str, dict[str, int]]:
-    accounts = [(m.stamp.time_ns, m.payload) for m in run.ledgers if isinstance(m.payload, LedgerState)]
+    accounts = run.accounts
     before = [state for time_ns, state in accounts if time_ns < start_ns]
     after = [state for time_ns, state in accounts if time_ns >= end_ns] or [state for _, state in accounts[-1:]]
     if not after:

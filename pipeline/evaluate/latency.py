@@ -45,7 +45,7 @@ class SceneLatency:
 
 @dataclass(frozen=True, eq=False)
 class Latency:
-    """rate: drive seconds per host second, 0 = as fast as possible. parts: ms of each scene's critical path, by name."""
+    """rate: drive seconds per host second, 0 = as fast as possible. parts: ms of each critical path, by name."""
 
     rate: float
     stages: list[Stage]

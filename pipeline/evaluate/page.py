@@ -15,6 +15,7 @@ from pipeline.evaluate.gaps import KINDS, Gap
 from pipeline.evaluate.judge import Evaluation
 from pipeline.evaluate.latency import percentiles
 
+_BUS_LOSSES = ("overwritten", "queue_full", "malformed", "not_connected")
 _KIND_WORDS = {
     "between": "lost and found again",
     "after": "lost for good",
@@ -163,7 +164,13 @@ def _tile(what: str, value: str, unit: str, note: str, mood: str = "") -> dict[s
 
 def _alerts(e: Evaluation) -> list[str]:
     failed = [f"{s.node}: {s.failed} failed steps; last: {s.last_error}" for s in e.run.statuses.values() if s.failed]
-    return [*failed, *(f"Recording damaged: {what}" for what in e.run.damage)]
+    lost = [
+        f"{s.node} lost {n} messages on the bus: {what}"
+        for s in e.run.statuses.values()
+        for what, n in s.losses.items()
+        if n and what.endswith(_BUS_LOSSES)
+    ]
+    return [*failed, *lost, *(f"Recording damaged: {what}" for what in e.run.damage)]
 
 
 def _ledger(e: Evaluation) -> list[dict[str, Any]]:

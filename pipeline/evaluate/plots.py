@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.core.messages import LedgerState
 from pipeline.evaluate import style
 from pipeline.evaluate.alignment import SensorAlignment
 from pipeline.evaluate.detection import RECALLS, DetectionResult
@@ -40,7 +39,7 @@ def alignment(sensors: Sequence[SensorAlignment], seconds: np.ndarray, colours: 
 @plot
 def drops(run: RunLog, colours: Mapping[str, str], start_ns: int) -> Figure | None:
     """Messages given up so far, by sensor; nothing where there are none."""
-    states = [(m.stamp.time_ns, m.payload) for m in run.ledgers if isinstance(m.payload, LedgerState)]
+    states = run.accounts
     names = [row.sensor for row in states[-1][1].rows if row.dropped] if states else []
     if not names:
         return None

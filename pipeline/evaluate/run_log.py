@@ -87,6 +87,15 @@ class RunLog:
         """Vehicle time of the first label, frame set or scene; 0 for an empty run."""
         return min(self._times(), default=0)
 
+    @property
+    def accounts(self) -> list[tuple[int, LedgerState]]:
+        """The ledger's states in time. One without a stamp is the account at the end of the run."""
+        end_ns = max(self._times(), default=0)
+        states = [(m.stamp.time_ns or end_ns, m.payload) for m in self.ledgers if isinstance(m.payload, LedgerState)]
+        received = [sum(row.received for row in state.rows) for _, state in states]
+        order = sorted(range(len(states)), key=lambda i: (states[i][0], received[i]))
+        return [states[i] for i in order]
+
     def ego_at(self, time_ns: int) -> SE3:
         """Ego pose, held at the ends of what is known.
 

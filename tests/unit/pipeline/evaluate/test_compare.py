@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipeline.evaluate.compare import compare
+from pipeline.evaluate.boxes import Boxes
+from pipeline.evaluate.compare import _pairs, compare
 
 WriteRun = Callable[..., Path]
 
@@ -57,3 +59,14 @@ def test_no_scenes_at_all_is_not_identical(write_run: WriteRun) -> None:
     assert not found.identical
     assert found.first is None
     assert found.to_text().startswith("nothing to compare")
+
+
+def test_tracks_are_paired_by_place_where_their_ids_are_not_the_same_things() -> None:
+    def boxes(ids: list[int], x: list[float]) -> Boxes:
+        n = len(ids)
+        position = np.array([[v, 0, 0] for v in x], float)
+        return Boxes(position, np.ones((n, 3)), np.zeros(n), np.zeros((n, 2)), np.zeros(n, int), np.ones(n), np.ones(n),
+                     np.array(ids))  # fmt: skip
+
+    a, b = boxes([1, 2, 3], [0.0, 10.0, 50.0]), boxes([2, 1, 9], [0.5, 90.0, 51.0])
+    assert sorted(_pairs(a, b)) == [(0, 0), (2, 2)]
