@@ -10,15 +10,24 @@ import numpy as np
 from calibration.camera import Pinhole
 from calibration.rig import CameraSensor, Extrinsic, LidarSensor, RadarSensor, Rig
 from pipeline.core.messages import (
+    CLASSES,
     POINT,
     RADAR_POINT,
     CameraImage,
+    Detections,
     EgoPose,
+    FrameSet,
+    LedgerRow,
+    LedgerState,
     Message,
     PointCloud,
     RadarScan,
     RunInfo,
+    Scene,
+    SensorSlot,
     Stamp,
+    Timing,
+    TruthObjects,
     WheelSpeed,
 )
 from pipeline.core.recording import RecordingSettings, RecordingWriter
@@ -73,6 +82,107 @@ def messages(frames: int = 20, image_bytes: int = 3000, points: int = 500) -> li
         ):
             out.append(Message(topic, stamp(topic, i), payload))
     return sorted(out, key=lambda m: (m.stamp.arrival_ns, m.topic))
+
+
+def scene(tracks: int = 2, missing: tuple[str, ...] = ()) -> Scene:
+    """Trucks ahead, each seen by camera and LiDAR to equal parts."""
+    score = np.zeros((tracks, len(CLASSES)), np.float32)
+    score[:, CLASSES.index("truck")] = 0.9
+    return Scene(
+        index=4,
+        position=(0.0, 0.0, 0.0),
+        rotation_wxyz=(1.0, 0.0, 0.0, 0.0),
+        sensors=("front", "top"),
+        missing=missing,
+        track_id=np.arange(tracks, dtype=np.int64) + 17,
+        track_position=np.column_stack([15.0 + 12.0 * np.arange(tracks), np.zeros(tracks), np.ones(tracks)]),
+        track_velocity=np.full((tracks, 2), 3.0),
+        track_size=np.full((tracks, 3), 2.0, np.float32),
+        track_yaw=np.zeros(tracks),
+        state_cov=np.zeros((tracks, 5, 5), np.float32),
+        class_score=score,
+        existence=np.full(tracks, 0.8, np.float32),
+        weight=np.full((tracks, 2), 0.5, np.float32),
+        age=np.ones(tracks, np.int32),
+        coasted=np.zeros(tracks, np.int32),
+    )
+
+
+def truth() -> TruthObjects:
+    """One object of no class, of which nothing but the place is known."""
+    return TruthObjects(
+        object_id=np.array([5], np.int64),
+        class_id=np.array([-1], np.int32),
+        position=np.array([[15.0, 2.0, 1.0]]),
+        size=np.ones((1, 3), np.float32),
+        yaw=np.array([np.pi / 2]),
+        velocity=np.full((1, 2), np.nan, np.float32),
+        lidar_points=np.array([3], np.int32),
+        visibility=np.array([np.nan], np.float32),
+    )
+
+
+def detections(sensor: str, modality: str, count: int = 2) -> Detections:
+    nan = np.full((count,), np.nan, np.float32)
+    score = np.zeros((count, len(CLASSES)), np.float32)
+    score[:, 0] = 0.7
+    return Detections(
+        sensor=sensor,
+        modality=modality,
+        origin=(1.0, 0.0, 1.5),
+        position=np.tile(np.array([[15.0, 0.0, 1.0]], np.float32), (count, 1)),
+        position_cov=np.zeros((count, 3, 3), np.float32),
+        size=np.full((count, 3), 2.0, np.float32),
+        size_sigma=np.ones((count, 3), np.float32),
+        yaw=np.zeros(count, np.float32),
+        yaw_sigma=np.ones(count, np.float32),
+        velocity=np.full((count, 2), np.nan, np.float32),
+        velocity_cov=np.zeros((count, 2, 2), np.float32),
+        radial_speed=nan,
+        radial_sigma=nan,
+        class_score=score,
+        score=np.full(count, 0.7, np.float32),
+        box2d=np.tile(np.array([[10, 10, 30, 30]], np.float32), (count, 1)),
+        time_offset_ns=np.zeros(count, np.int32),
+        points=np.zeros(count, np.int32),
+        embedding=np.zeros((count, 0), np.float32),
+    )
+
+
+def perceived(frames: int = 5) -> list[Message]:
+    """What a run adds to `messages`: detections, frame sets, scenes, labels, ledger, timing; the LiDAR fails once."""
+    out = []
+    for i in range(frames):
+        arrival = stamp("lidar/top", i)
+        missing = "silent" if i == 2 else ""
+        slots = (
+            SensorSlot(sensor="front", modality="camera", sequence=i, offset_ns=-3_000_000, residual_m=0.01),
+            SensorSlot(sensor="top", modality="lidar", missing=missing),
+        )
+        frame_set = FrameSet(index=i, position=(float(i), 0.0, 0.0), rotation_wxyz=(1.0, 0.0, 0.0, 0.0), slots=slots)
+        timing = Timing(
+            node="fuse", sensor="frames", sequence=i, epoch=0, arrival_ns=0, received_ns=5, started_ns=9, ended_ns=10**6
+        )
+        ledger = LedgerState(rows=(LedgerRow(sensor="top", received=i, fused=0, in_flight=0, dropped={"late": i}),))
+        host_ns = run_info().stamp.time_ns + i * PERIOD_NS
+        host = Stamp(sensor_ns=host_ns, arrival_ns=host_ns, time_ns=host_ns, sequence=i)
+        out += [
+            Message("detections/front", arrival, detections("front", "camera")),
+            Message("detections/top", arrival, detections("top", "lidar", count=i % 2)),
+            Message("frames", arrival, frame_set),
+            Message("scene", arrival, scene(missing=("top: silent",) if missing else ())),
+            Message("truth/objects", arrival, truth()),
+            Message("timing/fuse", host, timing),
+            Message("ledger", host, ledger),
+        ]
+    return out
+
+
+def drive_time(message: Message) -> int:
+    """Arrival on the drive's clock, also of what bears the host's."""
+    arrival_ns = message.stamp.arrival_ns
+    ahead_ns = run_info().stamp.time_ns - START_NS
+    return arrival_ns - ahead_ns + LATENCY_NS["lidar"] if arrival_ns >= START_NS + ahead_ns else arrival_ns
 
 
 def write_recording(path: Path, content: Iterable[Message], settings: RecordingSettings | None = None) -> Path:

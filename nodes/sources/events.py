@@ -24,70 +24,71 @@ class Event(NamedTuple):
     what: str
 
 
-def events(recording: RecordingReader) -> Iterator[Event]:
-    """Events in order of time. Each is told when it begins, not for as long as it lasts.
+class EventDetector:
+    """Sees messages one by one, in order, and tells what has just happened.
+
+    Each event is told when it begins, not for as long as it lasts:
 
     - alarm: a clock's alarm. fault: a node's step failed, or a source gave messages up.
     - missing: a sensor is not in a frame set, and was in the one before.
     - track_lost: nothing supports a confirmed track any more.
     - disagreement: a sensor that is there no longer supports a confirmed track that others still see.
     """
-    topics = [t for t in recording.topics if any(topic_matches(pattern, t) for pattern in _TOPICS)]
-    begun: set[tuple[Kind, str, str]] = set()
-    failed: dict[str, int] = {}
-    weights: dict[int, dict[str, float]] = {}
-    for time_ns, message in recording.logged(topics):
+
+    def __init__(self) -> None:
+        self._reasons: dict[tuple[Kind, str], str] = {}
+        self._failed: dict[str, int] = {}
+        self._support: dict[int, set[str]] = {}
+
+    def see(self, time_ns: int, message: Message) -> Iterator[Event]:
+        """``time_ns``: when it is to be told to have happened."""
         payload = message.payload
         if isinstance(payload, ClockState):
-            yield from _edge(begun, time_ns, "alarm", message.source, payload.alarm)
+            yield from self._began(time_ns, "alarm", message.source, payload.alarm)
         elif isinstance(payload, FrameSet):
             for slot in payload.slots:
-                yield from _edge(begun, time_ns, "missing", slot.sensor, slot.missing)
-        elif isinstance(payload, NodeStatus | StreamStatus):
-            yield from _faults(failed, time_ns, message)
+                yield from self._began(time_ns, "missing", slot.sensor, slot.missing)
+        elif isinstance(payload, NodeStatus):
+            yield from self._failures(time_ns, message, payload.failed, payload.last_error)
+        elif isinstance(payload, StreamStatus):
+            what = ", ".join(f"{count} {reason}" for reason, count in payload.losses.items())
+            yield from self._failures(time_ns, message, sum(payload.losses.values()), what)
         elif isinstance(payload, Scene):
-            yield from _tracks(weights, time_ns, payload)
+            yield from self._tracks(time_ns, payload)
+
+    def _began(self, time_ns: int, kind: Kind, about: str, reason: str) -> Iterator[Event]:
+        """An event where a state that has a reason begins, or gets another one."""
+        if reason and reason != self._reasons.get((kind, about)):
+            yield Event(time_ns, kind, about, reason)
+        self._reasons[kind, about] = reason
+
+    def _failures(self, time_ns: int, message: Message, count: int, what: str) -> Iterator[Event]:
+        """An event where a count of failures has risen."""
+        if count > self._failed.get(message.topic, 0):
+            yield Event(time_ns, "fault", message.source, what)
+        self._failed[message.topic] = count
+
+    def _tracks(self, time_ns: int, scene: Scene) -> Iterator[Event]:
+        """Compare what supports each confirmed track with what supported it in the scene before."""
+        absent = {text.partition(":")[0] for text in scene.missing}
+        before, self._support = self._support, {}
+        for i, number in enumerate(scene.track_id.tolist()):
+            support = {s for s, w in zip(scene.sensors, scene.weight[i], strict=True) if w >= _SHARE}
+            self._support[number] = support
+            if scene.existence[i] < _CONFIRMED or not before.get(number):
+                continue
+            name = f"{CLASSES[int(scene.class_score[i].argmax())]} {number}"
+            gone = sorted(before[number] - support - absent)
+            if not support:
+                yield Event(time_ns, "track_lost", name, f"was supported by {', '.join(sorted(before[number]))}")
+            elif gone:
+                still = ", ".join(sorted(support))
+                yield Event(time_ns, "disagreement", name, f"{', '.join(gone)} no longer, {still} still")
 
 
-def _edge(begun: set[tuple[Kind, str, str]], time_ns: int, kind: Kind, about: str, what: str) -> Iterator[Event]:
-    """An event where a state that has a reason begins."""
-    for known in [b for b in begun if b[:2] == (kind, about) and b[2] != what]:
-        begun.discard(known)
-    if what and (kind, about, what) not in begun:
-        begun.add((kind, about, what))
-        yield Event(time_ns, kind, about, what)
-
-
-def _faults(failed: dict[str, int], time_ns: int, message: Message) -> Iterator[Event]:
-    """An event where a count of failures has risen."""
-    payload = message.payload
-    if isinstance(payload, NodeStatus):
-        count, what = payload.failed, payload.last_error
-    else:
-        assert isinstance(payload, StreamStatus)
-        count, what = sum(payload.losses.values()), ", ".join(f"{n} {reason}" for reason, n in payload.losses.items())
-    if count > failed.get(message.topic, 0):
-        yield Event(time_ns, "fault", message.source, what)
-    failed[message.topic] = count
-
-
-def _tracks(weights: dict[int, dict[str, float]], time_ns: int, scene: Scene) -> Iterator[Event]:
-    """Compare what supports each confirmed track with what supported it in the scene before."""
-    absent = {text.partition(":")[0] for text in scene.missing}
-    now: dict[int, dict[str, float]] = {}
-    for i, number in enumerate(scene.track_id.tolist()):
-        support = {s: float(w) for s, w in zip(scene.sensors, scene.weight[i], strict=True) if w >= _SHARE}
-        before = weights.get(number, {})
-        now[number] = support
-        if scene.existence[i] < _CONFIRMED or not before:
-            continue
-        name = f"{CLASSES[int(scene.class_score[i].argmax())]} {number}"
-        gone = sorted(before.keys() - support.keys() - absent)
-        if not support:
-            yield Event(time_ns, "track_lost", name, f"was supported by {', '.join(sorted(before))}")
-        elif gone:
-            yield Event(
-                time_ns, "disagreement", name, f"{', '.join(gone)} no longer, {', '.join(sorted(support))} still"
-            )
-    weights.clear()
-    weights.update(now)
+def events(recording: RecordingReader) -> Iterator[Event]:
+    """All events of a recording, in order of log time."""
+    detector = EventDetector()
+    topics = [t for t in recording.topics if any(topic_matches(pattern, t) for pattern in _TOPICS)]
+    for time_ns, message in recording.logged(topics):
+        yield from detector.see(time_ns, message)

@@ -14,7 +14,6 @@ from mcap.records import Schema
 from calibration.rig import Rig
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import (
-    CLASSES,
     POINT,
     CameraImage,
     EgoPose,
@@ -22,9 +21,7 @@ from pipeline.core.messages import (
     NodeStatus,
     PointCloud,
     RunInfo,
-    Scene,
     Stamp,
-    TruthObjects,
     WheelSpeed,
 )
 from pipeline.core.recording import RecordingReader, RecordingSettings, RecordingWriter, repair
@@ -36,30 +33,6 @@ from tests.recordings import PERIOD_NS, START_NS
 
 def at(topic: str, sequence: int, payload: object) -> Message:
     return Message(topic, recordings.stamp("pose/x", sequence), payload)
-
-
-def scene(tracks: int = 2) -> Scene:
-    rng = np.random.default_rng(3)
-    score = np.zeros((tracks, len(CLASSES)), np.float32)
-    score[:, 1] = 0.9
-    return Scene(
-        index=4,
-        position=(1.0, 2.0, 0.0),
-        rotation_wxyz=(1.0, 0.0, 0.0, 0.0),
-        sensors=("front", "top"),
-        missing=(),
-        track_id=np.arange(tracks, dtype=np.int64) + 17,
-        track_position=rng.random((tracks, 3)),
-        track_velocity=np.full((tracks, 2), 3.0),
-        track_size=np.full((tracks, 3), 2.0, np.float32),
-        track_yaw=np.zeros(tracks),
-        state_cov=np.zeros((tracks, 5, 5), np.float32),
-        class_score=score,
-        existence=np.full(tracks, 0.8, np.float32),
-        weight=np.full((tracks, 2), 0.5, np.float32),
-        age=np.ones(tracks, np.int32),
-        coasted=np.zeros(tracks, np.int32),
-    )
 
 
 def decoded(path: Path, topic: str) -> list[object]:
@@ -177,17 +150,9 @@ def test_other_tools_see_where_everything_is(path: Path) -> None:
 
 
 def test_other_tools_see_tracks_and_labels(tmp_path: Path) -> None:
-    truth = TruthObjects(
-        object_id=np.array([5], np.int64),
-        class_id=np.array([-1], np.int32),
-        position=np.array([[1.0, 2.0, 3.0]]),
-        size=np.ones((1, 3), np.float32),
-        yaw=np.array([np.pi / 2]),
-        velocity=np.full((1, 2), np.nan, np.float32),
-        lidar_points=np.array([3], np.int32),
-        visibility=np.array([np.nan], np.float32),
+    path = recordings.write_recording(
+        tmp_path / "a.mcap", [at("scene", 0, recordings.scene()), at("truth/objects", 0, recordings.truth())]
     )
-    path = recordings.write_recording(tmp_path / "a.mcap", [at("scene", 0, scene()), at("truth/objects", 0, truth)])
     [update] = decoded(path, "scene")
     assert [entity.id for entity in update.entities] == ["17", "18"]
     entity = update.entities[0]
