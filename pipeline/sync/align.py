@@ -22,14 +22,13 @@ from pipeline.sync.ledger import Ledger, LossReports
 class AlignerSettings(Settings, frozen=True):
     """reference: sensor whose messages set the instants; empty = every ``period_ns``.
 
-    start_wait_ns: how long to wait for the reference sensor at the start. max_empty: after so many instants without any
-    message the next message makes a new start. max_held: so many messages of one sensor may wait for the others.
+    start_wait_ns: how long to wait for the reference sensor at the start, and after an instant at which nothing came.
+    max_held: so many messages of one sensor may wait for the others.
     detectors: sensor -> node that gives its detections, default ``detect_<sensor>``; aligner: name of this node.
     """
 
     reference: str = ""
     period_ns: int = 100_000_000
-    max_empty: int = 10
     start_wait_ns: int = 500_000_000
     max_held: int = 1024
     lane: LaneSettings = LaneSettings()
@@ -83,7 +82,8 @@ class Aligner:
         self._last_ns: int | None = None  # of the set before; None: at the start
         self._waiting: list[Lane] = []  # of the open set, those that are not final
         self._timeline = 0
-        self._empty = 0  # instants without any message, in a row
+        self._empty = False  # nothing came for the instant before
+        self._on_reference = False  # the instant before was the time of a message of the reference sensor
         self._crowded: Lane | None = None
         self._stirred = True  # something came that may decide something
         self._hurry_ns = 0  # before this the wall clock decides nothing
@@ -188,7 +188,7 @@ class Aligner:
         assert self._instant_ns is not None
         slots = tuple([lane.close() for lane in self._lanes.values()])
         self._last_ns, self._instant_ns = self._instant_ns, None
-        self._empty = 0 if any(slot.item is not None for slot in slots) else self._empty + 1
+        self._empty = all(slot.item is None for slot in slots)
         if self._follow is not None:
             self._follow.popleft()
         elif self._empty:
@@ -198,7 +198,7 @@ class Aligner:
 
     @property
     def _at_start(self) -> bool:
-        return self._last_ns is None or self._empty >= self._settings.max_empty
+        return self._last_ns is None or self._empty
 
     @property
     def _period_ns(self) -> int:
@@ -218,25 +218,27 @@ class Aligner:
             if self._last_ns is not None and self._follow[0].time_ns < self._last_ns:
                 self._timeline += 1
             return self._follow[0].time_ns
-        if self._at_start or self._last_ns is None:
-            return self._first_instant(now_ns)
-        if all(lane.over for lane in self._lanes.values()):
+        if self._last_ns is not None and all(lane.over for lane in self._lanes.values()):
             jumped = sum(lane.jumped for lane in self._lanes.values())
             if not jumped:
                 return None
             if 2 * jumped >= len(self._lanes):  # time jumped back, not one sensor that began again
                 self._timeline += 1
                 self._last_ns = None
-                return self._first_instant(now_ns)
+        if self._at_start or self._last_ns is None:
+            return self._first_instant(now_ns)
         period_ns = self._period_ns
         expected_ns = self._last_ns + period_ns
         if self._reference is None:
             return expected_ns
         deadline_ns = self._reference.deadline_for(expected_ns)
-        lower_ns, upper_ns = expected_ns - period_ns // 2, expected_ns + period_ns // 2
+        lower_ns, upper_ns = self._last_ns + period_ns // 2, expected_ns + period_ns // 2
+        if self._on_reference:
+            lower_ns = self._last_ns + period_ns // 4  # no message of the reference sensor is passed over
         found_ns = self._reference.first_after(lower_ns, upper_ns, deadline_ns)
-        if found_ns is None:
-            return expected_ns if self._overdue(self._reference, deadline_ns, now_ns) else None
+        if found_ns is None and not self._overdue(self._reference, deadline_ns, now_ns):
+            return None
+        self._on_reference = bool(found_ns)
         return found_ns or expected_ns  # the reference sensor is silent: go on at its period
 
     def _first_instant(self, now_ns: int | None) -> int | None:
@@ -256,4 +258,7 @@ class Aligner:
         instant_ns = chosen.time_ns if self._reference else -(-chosen.time_ns // period_ns) * period_ns
         for lane in self._lanes.values():
             lane.wake()
-        return instant_ns if self._last_ns is None else max(instant_ns, self._last_ns + period_ns)
+        self._on_reference = chosen is reference
+        if self._last_ns is not None and instant_ns <= self._last_ns:
+            return self._last_ns + period_ns
+        return instant_ns
