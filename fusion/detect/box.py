@@ -140,7 +140,7 @@ class CompletionSettings(Settings, frozen=True):
 
     face_noise_m: float = 0.15
     margin_m: float = 0.07
-    near_share: float = 0.2
+    near_share: float = 0.4
     unseen_sigma: float = 0.3
 
 
@@ -161,7 +161,8 @@ def complete(boxes: Boxes, origin_xy: Array, mean: Array, sigma: Array, settings
     eye = np.stack([origin_xy[0] * cos + origin_xy[1] * sin, origin_xy[1] * cos - origin_xy[0] * sin], axis=1)
     middle = (boxes.low + boxes.high) / 2
     away = np.clip((middle - eye) / np.maximum(visible / 2, 0.25), -1.0, 1.0)  # -1, 1: beyond an end; between: beside
-    near = settings.near_share * added / size
+    unseen = added / size
+    near = settings.near_share * unseen * unseen[:, ::-1]  # a face seen from edge to edge is where the object ends
     middle = middle + away * (1 - 2 * near) * added / 2
     return Completed(
         centre=_turned(boxes.yaw, middle),

@@ -40,6 +40,9 @@ class Detector2d(Protocol):
         ...
 
 
+_PART = 0.7  # share of a box inside another that makes it a part of it
+_SAME_GROUND = 0.2  # lower edges closer than this share of the height stand at the same distance
+
 NO_BOXES = ImageBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, C), np.float32))
 
 
@@ -58,24 +61,25 @@ def from_coco(edges: Array, score: Array, coco_score: Array) -> ImageBoxes:
 
 
 def suppress(boxes: ImageBoxes, overlap: float) -> ImageBoxes:
-    """Non-maximum suppression across all classes, best first: a box goes when it overlaps a better one.
+    """Non-maximum suppression across all classes, best first: a box goes when it shows the same object as a better one.
 
-    Overlap is the intersection over the union, or over the smaller box where that is nearly inside (above 0.85): a box
-    cut by the edge of a crop lies inside the whole one found in another.
+    It does when intersection over union is above ``overlap``, or when most of the smaller lies in the other and both stand
+    on the same line: then it is a part, as crops find them. One that stands higher is an object behind.
     """
     order = np.argsort(-boxes.score, kind="stable")
     left, top, right, bottom = boxes.edges[order].T
-    area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    height = np.maximum(bottom - top, 1e-3)
+    area = np.maximum(right - left, 1e-3) * height
     kept: list[int] = []
     alive = np.ones(len(order), bool)
     for i in range(len(order)):
         if not alive[i]:
             continue
         kept.append(i)
-        width = np.minimum(right, right[i]) - np.maximum(left, left[i])
-        height = np.minimum(bottom, bottom[i]) - np.maximum(top, top[i])
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        union = shared / np.maximum(area + area[i] - shared, 1e-6)
-        smaller = shared / np.maximum(np.minimum(area, area[i]), 1e-6)
-        alive &= (union <= overlap) & (smaller <= 0.85)
+        across = np.minimum(right, right[i]) - np.maximum(left, left[i])
+        along = np.minimum(bottom, bottom[i]) - np.maximum(top, top[i])
+        shared = np.maximum(across, 0) * np.maximum(along, 0)
+        same = shared / (area + area[i] - shared) > overlap
+        level = np.abs(bottom - bottom[i]) < _SAME_GROUND * np.maximum(height, height[i])
+        alive &= ~(same | (level & (shared / np.minimum(area, area[i]) > _PART)))
     return boxes.pick(order[kept])

@@ -27,7 +27,7 @@ class OnnxSettings(Settings, frozen=True):
 
     threads: int = 1
     min_score: float = 0.25
-    overlap: float = 0.45
+    overlap: float = 0.5
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -26,7 +26,7 @@ def pieces(boxes: Boxes, full: Completed, exists: Array, vehicle: Mask, margin_m
     yaw = boxes.yaw[owners]
     axes = np.stack([np.stack([np.cos(yaw), -np.sin(yaw)], -1), np.stack([np.sin(yaw), np.cos(yaw)], -1)], -2)
     corners = boxes.corners.reshape(-1, 2) @ axes  # of every cluster in every owner's axes: (owners, 4 K, 2)
-    corners = corners.reshape(len(owners), -1, 4, 2)
+    corners = corners.reshape(len(owners), len(seen), 4, 2)
     middle = (full.centre[owners, None] @ axes)[:, None]
     half = full.size[owners, None, None] / 2 + margin_m
     low, high = boxes.low[owners, None, None] - margin_m, boxes.high[owners, None, None] + margin_m
