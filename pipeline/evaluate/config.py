@@ -49,7 +49,8 @@ class EvalConfig(Settings, frozen=True, kw_only=True):
     """Everything that a score depends on.
 
     class_range_m: classes scored and how far from the ego, as nuScenes' class_range. min_lidar_points: truth with fewer
-    returns is not scored (unknown counts, -1, are kept). confirmed_existence: tracks at or above it are what CLEAR,
+    returns is not scored (unknown counts, -1, are kept). min_class_labels: classes with fewer labelled objects over all
+    frames are shown but not in the means. confirmed_existence: tracks at or above it are what CLEAR,
     IDF1 and HOTA score. hota_zero_m: distance at which similarity reaches 0, so that 0.5 is half of it.
     """
 
@@ -63,6 +64,7 @@ class EvalConfig(Settings, frozen=True, kw_only=True):
     min_recall: float = 0.1
     min_precision: float = 0.1
     min_lidar_points: int = 1
+    min_class_labels: int = 1
     tracking_classes: tuple[str, ...] = ()
     tracking_recalls: int = 40
     confirmed_existence: float = 0.5

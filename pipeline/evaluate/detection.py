@@ -126,28 +126,37 @@ class ClassResult:
 
     @property
     def mean_ap(self) -> float:
-        return float(np.mean(list(self.ap.values())))
+        return _mean(list(self.ap.values()))
+
+    @property
+    def truths(self) -> int:
+        """Labelled objects over all frames."""
+        return next(iter(self.curves.values())).truths
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionResult:
-    """classes: those with truth in the region, by name. Means are over these classes only."""
+    """classes: those with truth in the region, by name. counted: those of them with enough truth to be in the means."""
 
     classes: dict[str, ClassResult]
+    counted: tuple[str, ...]
 
     @property
     def mean_ap(self) -> float:
-        """mAP, NaN where no class has truth."""
-        return float(np.mean([c.mean_ap for c in self.classes.values()])) if self.classes else float("nan")
+        """mAP, NaN where no class counts."""
+        return _mean([self.classes[name].mean_ap for name in self.counted])
 
-    def mean_error(self, name: str) -> float:
-        values = [c.errors[name] for c in self.classes.values() if np.isfinite(c.errors[name])]
-        return float(np.mean(values)) if values else float("nan")
+    def mean_ap_at(self, threshold_m: float) -> float:
+        return _mean([self.classes[name].ap[threshold_m] for name in self.counted])
+
+    def mean_error(self, error: str) -> float:
+        values = [self.classes[name].errors[error] for name in self.counted]
+        return _mean([v for v in values if np.isfinite(v)])
 
     @property
     def nds_without_attributes(self) -> float:
         """NDS less its attribute term, so comparable only to itself: (5 mAP + sum over errors of max(0, 1 - e)) / 9."""
-        if not self.classes:
+        if not self.counted:
             return float("nan")
         scores = [max(0.0, 1.0 - e) for e in map(self.mean_error, ERRORS) if np.isfinite(e)]
         return (5.0 * self.mean_ap + sum(scores)) / (5.0 + len(scores))
@@ -171,7 +180,8 @@ def score_detection(samples: Sequence[Sample], config: EvalConfig) -> DetectionR
         }
         ap = {t: average_precision(c, config.min_recall, config.min_precision) for t, c in curves.items()}
         results[name] = ClassResult(ap, errors, curves)
-    return DetectionResult(results)
+    counted = tuple(name for name, scores in results.items() if scores.truths >= config.min_class_labels)
+    return DetectionResult(results, counted)
 
 
 def greedy_pairs(distance: FloatArray, score: FloatArray, threshold_m: float) -> tuple[list[int], list[int]]:
@@ -222,6 +232,10 @@ def _errors(truth: Boxes, found: Boxes, period: float) -> FloatArray:
         ],
         axis=1,
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _running_mean(values: FloatArray) -> FloatArray:

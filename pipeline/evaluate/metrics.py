@@ -98,7 +98,7 @@ def of_detection(key: str, result: DetectionResult) -> Iterator[tuple[str, Value
             yield f"{key}/{name}/AP@{threshold:g}", ap
         for error in ERRORS:
             yield f"{key}/{name}/{SHORT[error]}", scores.errors[error]
-        yield f"{key}/{name}/truth", next(iter(scores.curves.values())).truths
+        yield f"{key}/{name}/truth", scores.truths
 
 
 def of_tracking(tracking: TrackingResult, found: Sequence[History], gaps: Sequence[Gap]) -> dict[str, Value]:

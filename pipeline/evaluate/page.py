@@ -263,8 +263,8 @@ def _detection(e: Evaluation) -> dict[str, Any]:
     sources = [("fused", fused, "fused")]
     sources += [(s, r, "") for s, r in e.detection.items() if s != "fused"]
     sources += [(f"streaming, {name}", r, "dim") for name, r in e.streaming.items()]
-    lead = "No class has labels in the scored region."
-    if fused.classes:
+    lead = "No class has enough labels in the scored region."
+    if fused.counted:
         lead = f"nuScenes average precision by centre distance. Fused <b>{fused.mean_ap:.3f}</b>"
         lead += f"; best single sensor {escape(best)} {e.detection[best].mean_ap:.3f}." if best else "."
         lead += f" Scored: {e.config.region}."
@@ -278,7 +278,7 @@ def _detection(e: Evaluation) -> dict[str, Any]:
 
 
 def _source(e: Evaluation, result: DetectionResult) -> list[str]:
-    by_threshold = [_mean([c.ap[t] for c in result.classes.values()]) for t in e.config.distance_thresholds_m]
+    by_threshold = [result.mean_ap_at(t) for t in e.config.distance_thresholds_m]
     errors = [result.mean_error(error) for error in ERRORS]
     return [number(v) for v in (result.mean_ap, *by_threshold, *errors, result.nds_without_attributes)]
 
@@ -290,7 +290,7 @@ def _class(e: Evaluation, name: str) -> dict[str, Any]:
     single = f"{singles[best]:.3f} <span class='dim'>{escape(best)}</span>" if best else "–"
     numbers = [f"<b>{scores.mean_ap:.3f}</b>", *(number(ap) for ap in scores.ap.values()), single]
     numbers += [number(scores.errors[error]) for error in ERRORS]
-    return {"name": name.replace("_", " "), "labels": next(iter(scores.curves.values())).truths, "numbers": numbers}
+    return {"name": name.replace("_", " "), "labels": scores.truths, "numbers": numbers}
 
 
 def _tracking(e: Evaluation) -> dict[str, Any]:

@@ -105,13 +105,12 @@ def precision_recall(
     detection: Mapping[str, DetectionResult], threshold_m: float, colours: Mapping[str, str]
 ) -> Figure | None:
     """One small plot per class: fused and every single sensor."""
-    classes = sorted(detection["fused"].classes, key=lambda c: -_truths(detection["fused"], c))
+    classes = sorted(detection["fused"].classes, key=lambda c: -detection["fused"].classes[c].truths)
     if not classes:
         return None
-    columns = min(4, len(classes))
+    columns = 4
     rows = -(-len(classes) // columns)
-    width = _WIDE * columns / 4
-    fig, axes = style.figure(width, 2.4 * rows + 0.2, rows, columns, sharex=True, sharey=True)
+    fig, axes = style.figure(_WIDE, 2.4 * rows + 0.2, rows, columns, sharex=True, sharey=True)
     for ax, name in zip(axes, classes, strict=False):
         for source in [s for s in detection if s != "fused"] + ["fused"]:
             scores = detection[source].classes.get(name)
@@ -121,7 +120,7 @@ def precision_recall(
             shown = np.where(precision > 0, precision, np.nan)
             wide = 2.2 if source == "fused" else 1.1
             ax.plot(RECALLS, shown, color=COLOUR[colours[source]], lw=wide, label=source)
-        ax.set_title(f"{name.replace('_', ' ')}  ·  {_truths(detection['fused'], name)}")
+        ax.set_title(f"{name.replace('_', ' ')}  ·  {detection['fused'].classes[name].truths}")
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1.02)
     for ax in axes[len(classes) :]:
@@ -214,10 +213,11 @@ def mean_weights(
 
 
 def _share(ax: Any, seconds: np.ndarray, share: np.ndarray, colours: Sequence[str]) -> None:
-    """Stacked steps, each scene as wide as to the next one."""
+    """Stacked steps, each scene as wide as to the next one, blank in a pause."""
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.1
-    edges = np.append(seconds, seconds[-1] + step)
-    top = np.cumsum(np.vstack([share, share[-1:]]), axis=1)
+    pauses = np.flatnonzero(np.diff(seconds, append=np.inf) > 2.5 * step)  # the last scene ends in one
+    edges = np.insert(seconds, pauses + 1, seconds[pauses] + step)
+    top = np.cumsum(np.insert(share, pauses + 1, 0.0, axis=0), axis=1)
     base = np.zeros(len(edges))
     for column, colour in enumerate(colours):
         ax.fill_between(edges, base, top[:, column], step="post", color=colour, linewidth=0)
@@ -227,7 +227,3 @@ def _share(ax: Any, seconds: np.ndarray, share: np.ndarray, colours: Sequence[st
 def _dots(values: Sequence[float] | np.ndarray) -> str:
     """Single points are told apart only where they are few."""
     return ".-" if len(values) <= 240 else "-"
-
-
-def _truths(result: DetectionResult, name: str) -> int:
-    return next(iter(result.classes[name].curves.values())).truths

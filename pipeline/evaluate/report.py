@@ -123,7 +123,10 @@ def _pictures(e: Evaluation, gaps: Sequence[Gap]) -> _Pictures:
     data = encode(frames, film.size, rate_hz, _FILM_BYTES)
     seconds = len(frames) / rate_hz
     part = "" if len(indices) <= _FILM_FRAMES else f" (the first {seconds:.0f} s of the run)"
-    lead = f"At real time{part}, {rate_hz:.0f} Hz. Confirmed tracks in the colour of their class, labels in white."
+    times = np.array([frame.time_ns for frame in e.run.frames])
+    steady = len(times) < 3 or np.diff(times).max() < 2.5e9 / rate_hz
+    pace = "At real time" if steady else "One frame set after another, without the pauses between"
+    lead = f"{pace}{part}, {rate_hz:.0f} Hz. Confirmed tracks in the colour of their class, labels in white."
     return _Pictures(base64.b64encode(data).decode(), lead, shots, crops)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -83,6 +84,15 @@ def test_a_hit_in_an_ignore_region_is_a_hit() -> None:
 def test_classes_without_truth_are_not_in_the_mean() -> None:
     found = Boxes.join([boxes((0, 0)), boxes((5, 5), class_id=CLASSES.index("bus"))])
     assert score_detection([sample(boxes((0, 0)), found)], NUSCENES).mean_ap == pytest.approx(1.0)
+
+
+def test_a_class_with_too_few_labels_is_shown_but_not_in_the_mean() -> None:
+    truth = Boxes.join([boxes((0, 0), (9, 9)), boxes((5, 5), class_id=CLASSES.index("bus"))])
+    config = msgspec.structs.replace(NUSCENES, min_class_labels=2)
+    result = score_detection([sample(truth, boxes((0, 0), (9, 9)))], config)
+    assert set(result.classes) == {"car", "bus"}
+    assert result.counted == ("car",)
+    assert result.mean_ap == pytest.approx(1.0)
 
 
 def test_no_truth_at_all_gives_nan_not_zero() -> None:
