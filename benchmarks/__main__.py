@@ -1,8 +1,8 @@
 """Run every benchmark (or those named) and write one JSON file beside a table.
 
-    python -m benchmarks                       all, table only
-    python -m benchmarks transport align       only these
-    python -m benchmarks --json bench.json     all, and the file
+python -m benchmarks                       all, table only
+python -m benchmarks transport align       only these
+python -m benchmarks --json bench.json     all, and the file
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def main() -> None:
     console.print(table(rows))
     if chosen.json:
         machine = {"processor": platform.processor() or platform.machine(), "cores": psutil.cpu_count(logical=True)}
-        chosen.json.write_text(json.dumps({"machine": machine, "python": platform.python_version(), "rows": rows}, indent=1))
+        chosen.json.write_text(
+            json.dumps({"machine": machine, "python": platform.python_version(), "rows": rows}, indent=1)
+        )
         console.print(f"wrote {chosen.json}")
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from pipeline.cli import evaluate, machine, play
+from pipeline.cli import evaluate, look, machine, play
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(play.replay)
 app.command()(play.record)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
+app.command()(look.view)
 app.command()(machine.doctor)
 app.add_typer(machine.models, name="models")
 
