@@ -129,11 +129,14 @@ def fuse(
 ) -> tuple[FloatArray, FloatArray]:
     """Take N innovations into M states, any number into each: P+ = (P^-1 + sum H' R^-1 H)^-1.
 
+    With P = L L' that is L (I + L' J L)^-1 L', which stays symmetric and positive whatever the numbers.
     trust (N,): factor on each innovation's precision R^-1. groups: the state that each belongs to.
     """
     HtW = np.swapaxes(np.linalg.solve(seen.R, seen.H), 1, 2) * trust[:, None, None]  # (N, 5, m)
     J = groups.sum(HtW @ seen.H)
     pull = groups.sum((HtW @ seen.residual[..., None])[..., 0])
-    fused = np.linalg.solve(_EYE + cov @ J, cov)  # the same, without inverting P
-    fused = 0.5 * (fused + np.swapaxes(fused, 1, 2))
+    Lt = np.swapaxes(np.linalg.cholesky(cov), 1, 2)
+    inner = _EYE + Lt @ (0.5 * (J + np.swapaxes(J, 1, 2))) @ np.swapaxes(Lt, 1, 2)
+    half = np.linalg.solve(np.linalg.cholesky(inner), Lt)
+    fused = np.swapaxes(half, 1, 2) @ half
     return mean + (fused @ pull[..., None])[..., 0], np.asarray(fused)

@@ -20,7 +20,8 @@ MEASURED = 6  # position x, y, z; velocity x, y; radial speed
 _SCORE_BOUND = 0.01  # no detector is surer than 99 %
 _LEAST_PROBABLE = 1e-3  # of a class
 _MAX_OFFSET_NS = 1_000_000_000
-_FLOOR = 1e-4  # (1 cm)^2, (1 cm/s)^2: no detector is surer than that, and a covariance must not be singular
+_FLOOR = 1e-4  # (1 cm)^2, (1 cm/s)^2: no detector is surer than that
+_FAR, _VAGUE, _FAST, _LARGE = 1e4, 300.0, 300.0, 100.0  # m, m 1-sigma, m/s, m or rad: beyond, a number is a mistake
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,90 +71,110 @@ def seconds(nanoseconds: IntArray) -> FloatArray:
 def measurements(frames: FrameSet, time_ns: int, modalities: Collection[str]) -> Measurements:
     """The frame set's usable detections of these modalities.
 
-    A detection without a finite position and covariance, or measured more than a second from the reference instant,
-    cannot be filtered and is left out. The order within a sensor is by score, then position, so that the order in which
-    a detector lists its objects means nothing.
+    A detection without a position and covariance of reasonable numbers, or measured more than a second from the
+    reference instant, cannot be filtered and is left out. The order within a sensor is by score, then position, so that
+    the order in which a detector lists its objects means nothing.
     """
     slots = [
         (index, slot.detections)
         for index, slot in enumerate(frames.slots)
         if slot.detections is not None and slot.modality in modalities
     ]
-    rotation = frames.odom_SE3_ego.rotation
+    column = _Columns([seen for _, seen in slots])
+    ego_position, ego_cov = column("position", 3), column("position_cov", 3, 3)
+    offset, score = column("time_offset_ns"), column("score")
+    usable = _within(ego_position, _FAR) & _within(ego_cov, _VAGUE**2) & (np.abs(offset) <= _MAX_OFFSET_NS)
+    ego_cov = _conditioned(np.where(usable[:, None, None], ego_cov, 0.0))
+    usable &= _positive(ego_cov)
+    odds = np.log(_trusted(score) / (1.0 - _trusted(score)))
+    slot_of = np.repeat(np.arange(len(slots)), [len(seen) for _, seen in slots])
+    order = np.lexsort((ego_position[:, 2], ego_position[:, 1], ego_position[:, 0], -odds, slot_of))
+    rows = order[usable[order]]
+    column.rows, slot_of = rows, slot_of[rows]
+
+    odom_SE3_ego = frames.odom_SE3_ego
+    rotation = odom_SE3_ego.rotation
     flat = rotation[:2, :2]  # roll and pitch of the ego frame matter little to a horizontal speed
-    counts = [len(seen) for _, seen in slots]
-    per_slot = np.repeat(np.arange(len(slots)), counts)
-    all_seen = [seen for _, seen in slots]
-
-    position = _stacked(all_seen, "position", (3,)) @ rotation.T
-    origins = np.array([seen.origin for seen in all_seen]).reshape(-1, 3) @ rotation.T
-    sight = position - origins[per_slot]
+    sight = ego_position[rows] - np.array([seen.origin for _, seen in slots]).reshape(-1, 3)[slot_of]
     sight /= np.maximum(np.sqrt((sight**2).sum(axis=1)), 1e-9)[:, None]
-    velocity = _stacked(all_seen, "velocity", (2,)) @ flat.T
-    velocity_cov = flat @ _stacked(all_seen, "velocity_cov", (2, 2)) @ flat.T
-    radial, radial_sigma = _stacked(all_seen, "radial_speed"), _stacked(all_seen, "radial_sigma")
-    score = _stacked(all_seen, "score")
-    offset = _stacked(all_seen, "time_offset_ns").astype(np.int64)
-    size, size_sigma = _stacked(all_seen, "size", (3,)), _stacked(all_seen, "size_sigma", (3,))
-    yaw, yaw_sigma = _stacked(all_seen, "yaw"), _stacked(all_seen, "yaw_sigma")
+    velocity, velocity_cov = column("velocity", 2), column("velocity_cov", 2, 2)
+    radial, radial_sigma = column("radial_speed"), column("radial_sigma")
+    has_velocity = _within(velocity, _FAST) & _within(velocity_cov, _FAST**2)
+    has_radial = (np.abs(radial) <= _FAST) & (np.abs(radial_sigma) <= _FAST)
+    velocity_cov = _conditioned(np.where(has_velocity[:, None, None], velocity_cov, 0.0))
+    has_velocity &= _positive(velocity_cov)
+    size, size_sigma = column("size", 3), column("size_sigma", 3)
+    has_size = (size > 0.0) & (size <= _LARGE) & (np.abs(size_sigma) <= _LARGE)
+    yaw, yaw_sigma = column("yaw"), column("yaw_sigma")
+    has_yaw = (np.abs(yaw) <= _LARGE) & (np.abs(yaw_sigma) < np.pi)
 
-    n = len(score)
-    value, R, present = np.zeros((n, MEASURED)), np.zeros((n, MEASURED, MEASURED)), np.ones((n, MEASURED), dtype=bool)
-    present[:, 3:5] = (_finite(velocity) & _finite(velocity_cov))[:, None]
-    present[:, 5] = np.isfinite(radial) & np.isfinite(radial_sigma)
-    value[:, :3] = position + np.asarray(frames.position)
-    value[:, 3:5], value[:, 5] = velocity, radial
-    value[:, 3:][~present[:, 3:]] = 0.0
-    R[:, :3, :3] = rotation @ _stacked(all_seen, "position_cov", (3, 3)) @ rotation.T + _FLOOR * np.eye(3)
-    R[:, 3:5, 3:5] = np.where(present[:, 3, None, None], velocity_cov + _FLOOR * np.eye(2), np.eye(2))
-    R[:, 5, 5] = np.where(present[:, 5], radial_sigma**2 + _FLOOR, 1.0)
-    has_size = np.isfinite(size) & np.isfinite(size_sigma)
-    has_yaw = np.isfinite(yaw) & (yaw_sigma < np.pi)
-    trusted = np.clip(np.nan_to_num(score), _SCORE_BOUND, 1.0 - _SCORE_BOUND)
-    table = Measurements(
-        sensor=np.array([index for index, _ in slots], dtype=np.int64)[per_slot],
-        time_ns=time_ns + offset,
+    n = len(rows)
+    value, R = np.zeros((n, MEASURED)), np.zeros((n, MEASURED, MEASURED))
+    value[:, :3] = odom_SE3_ego @ ego_position[rows]
+    value[has_velocity, 3:5] = velocity[has_velocity] @ flat.T
+    value[has_radial, 5] = radial[has_radial]
+    R[:, :3, :3] = rotation @ ego_cov[rows] @ rotation.T
+    R[:, 3:5, 3:5] = np.where(has_velocity[:, None, None], flat @ velocity_cov @ flat.T, np.eye(2))
+    R[:, 5, 5] = np.where(has_radial, np.where(has_radial, radial_sigma, 0.0) ** 2 + _FLOOR, 1.0)
+    present = np.ones((n, MEASURED), dtype=bool)
+    present[:, 3:5], present[:, 5] = has_velocity[:, None], has_radial
+    heading = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+    return Measurements(
+        sensor=np.array([index for index, _ in slots], dtype=np.int64)[slot_of],
+        time_ns=time_ns + offset[rows].astype(np.int64),
         value=value,
-        R=0.5 * (R + np.swapaxes(R, 1, 2)),
+        R=R,
         present=present,
-        ambiguity=np.array([seen.radial_ambiguity for seen in all_seen], dtype=np.float64)[per_slot],
-        sight=sight[:, :2],
+        ambiguity=np.array([seen.radial_ambiguity for _, seen in slots], dtype=np.float64)[slot_of],
+        sight=sight[:, :2] @ flat.T + sight[:, 2:] * rotation[:2, 2],
         size=np.where(has_size, size, 0.0),
-        size_var=np.where(has_size, size_sigma**2 + _FLOOR, np.inf),
-        yaw=np.where(has_yaw, yaw + float(np.arctan2(rotation[1, 0], rotation[0, 0])), 0.0),
-        yaw_var=np.where(has_yaw, yaw_sigma**2 + _FLOOR, np.inf),
-        class_prob=_probabilities(_stacked(all_seen, "class_score", (C,))),
-        odds=np.log(trusted / (1.0 - trusted)),
+        size_var=np.where(has_size, np.where(has_size, size_sigma, 0.0) ** 2 + _FLOOR, np.inf),
+        yaw=np.where(has_yaw, yaw + heading, 0.0),
+        yaw_var=np.where(has_yaw, np.where(has_yaw, yaw_sigma, 0.0) ** 2 + _FLOOR, np.inf),
+        class_prob=_probabilities(column("class_score", C)),
+        odds=odds[rows],
     )
-    usable = _finite(table.value) & _positive(table.R) & (np.abs(offset) <= _MAX_OFFSET_NS)
-    order = np.lexsort((value[:, 2], value[:, 1], value[:, 0], -table.odds, table.sensor))
-    return table.take(order[usable[order]])
 
 
-def _stacked(all_seen: list[Detections], name: str, shape: tuple[int, ...] = ()) -> FloatArray:
-    """One field of all detections, float64."""
-    rows = [getattr(seen, name) for seen in all_seen]
-    return np.concatenate([np.zeros((0, *shape)), *rows], dtype=np.float64)
+class _Columns:
+    """Fields of several sensors' detections, one below the other, float64; once ``rows`` is set, only those."""
+
+    def __init__(self, all_seen: list[Detections]) -> None:
+        self._all_seen = all_seen
+        self.rows: IntArray | None = None
+
+    def __call__(self, name: str, *shape: int) -> FloatArray:
+        parts = [np.zeros((0, *shape)), *[getattr(seen, name) for seen in self._all_seen]]
+        whole = np.concatenate(parts, dtype=np.float64)
+        return whole if self.rows is None else whole[self.rows]
+
+
+def _trusted(score: FloatArray) -> FloatArray:
+    known = np.where(np.isfinite(score), score, 0.0)
+    return np.clip(known, _SCORE_BOUND, 1.0 - _SCORE_BOUND)
 
 
 def _probabilities(class_score: FloatArray) -> FloatArray:
     """Class scores sum to at most 1; what is missing is spread over all classes, and no class is ruled out."""
-    known = np.clip(np.nan_to_num(class_score), 0.0, 1.0)
+    known = np.clip(np.where(np.isfinite(class_score), class_score, 0.0), 0.0, 1.0)
     known /= np.maximum(known.sum(axis=1, keepdims=True), 1.0)
     whole = np.maximum(known + (1.0 - known.sum(axis=1, keepdims=True)) / C, _LEAST_PROBABLE)
     return np.asarray(whole / whole.sum(axis=1, keepdims=True))
 
 
-def _finite(array: FloatArray) -> BoolArray:
-    """(N,) whether all of row i is finite."""
-    return np.asarray(np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
+def _conditioned(cov: FloatArray) -> FloatArray:
+    """Covariances (N, k, k) made symmetric and far from singular."""
+    floor = _FLOOR + 1e-6 * np.trace(cov, axis1=1, axis2=2)
+    return np.asarray(0.5 * (cov + np.swapaxes(cov, 1, 2)) + floor[:, None, None] * np.eye(cov.shape[1]))
+
+
+def _within(array: FloatArray, bound: float) -> BoolArray:
+    """(N,) whether all of row i is a number of at most this magnitude."""
+    return np.asarray((np.abs(array) <= bound).all(axis=tuple(range(1, array.ndim))))
 
 
 def _positive(cov: FloatArray) -> BoolArray:
-    """(N,) whether each covariance's blocks are positive definite, by Sylvester's criterion."""
-    finite = _finite(cov)
-    c = np.where(finite[:, None, None], cov, np.eye(MEASURED))
-    plane = c[:, 0, 0] * c[:, 1, 1] - c[:, 0, 1] ** 2
-    moving = c[:, 3, 3] * c[:, 4, 4] - c[:, 3, 4] ** 2
-    good = finite & (c[:, 0, 0] > 0.0) & (plane > 0.0) & (c[:, 3, 3] > 0.0) & (moving > 0.0) & (c[:, 5, 5] > 0.0)
-    return np.asarray(good & (np.linalg.det(c[:, :3, :3]) > 0.0))
+    """(N,) whether each (2, 2) or (3, 3) matrix is positive definite, by Sylvester's criterion."""
+    minor = cov[:, 0, 0] * cov[:, 1, 1] - cov[:, 0, 1] * cov[:, 1, 0]
+    positive = (cov[:, 0, 0] > 0.0) & (minor > 0.0)
+    return np.asarray(positive & (np.linalg.det(cov) > 0.0) if cov.shape[1] == 3 else positive)
