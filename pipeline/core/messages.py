@@ -227,7 +227,7 @@ class FrameSet(Payload, frozen=True, kw_only=True):
     """All sensors brought to one reference instant (= stamp.time_ns), ego pose included.
 
     pose: where the ego pose comes from. ``extrapolated``: no pose from after the instant had come in time; ``none``: no
-    pose was near enough, and the slots are empty. pose_epoch, pose_sequence: the last pose that was looked at, -1 = none.
+    pose was near enough, and the slots are empty. pose_epoch, pose_sequence: the last pose looked at, -1 = none.
     """
 
     index: int
@@ -299,7 +299,7 @@ class StreamStatus(Payload, frozen=True, kw_only=True):
 
     sent: messages published so far in this epoch. losses: messages of this epoch that the source itself had to give up,
     by reason; each keeps its sequence number, so that a gap is always a loss. The numbers given out are therefore
-    first_sequence .. first_sequence + sent + sum(losses) - 1; first_sequence is above 0 where a replay begins in the middle.
+    first_sequence .. first_sequence + sent + sum(losses) - 1; first_sequence is above 0 where a replay begins midway.
     watermark_ns: no message with an earlier arrival_ns will follow.
     ended: no message of this epoch will follow; next_epoch is the one that does, -1 = none: the stream is over.
     """

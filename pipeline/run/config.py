@@ -60,8 +60,6 @@ def run_info(config: RunConfig, started_ns: int, sequence: int) -> Message:
         started_ns=started_ns,
         start_ns=config.start_ns,
         rate=config.rate,
-        start_ns=config.start_ns,
-        rate=config.rate,
         version=version("syncline"),
         rig_yaml=to_yaml(config.rig),
         graph_yaml=to_yaml(config.graph),

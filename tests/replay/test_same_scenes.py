@@ -1,4 +1,4 @@
-"""However a drive is run, its scenes are the same to the byte: in one process or many, live or replayed, on Ray or not."""
+"""However a drive is run, its scenes are the same to the byte: one process or many, live or replayed, Ray or not."""
 
 from __future__ import annotations
 
