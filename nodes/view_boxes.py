@@ -34,6 +34,11 @@ class Boxes(NamedTuple):
     colors: npt.NDArray[np.uint8]
     labels: list[str]
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Boxes:
+        labels = [label for label, keep in zip(self.labels, chosen, strict=True) if keep]
+        position, size, yaw = self.position[chosen], self.size[chosen], self.yaw[chosen]
+        return Boxes(position, size, yaw, self.velocity[chosen], self.colors[chosen], labels)
+
 
 class BoxDrawing:
     """Draws boxes into ``stream``.

@@ -21,7 +21,7 @@ from calibration.se3 import SE3
 from nodes.sources.events import EventDetector
 from nodes.view_boxes import BoxDrawing, Boxes
 from nodes.view_geometry import height_colors
-from nodes.view_style import MODALITY_COLORS, sensor_color, tracks_of, truth_of
+from nodes.view_style import CONFIRMED, MODALITY_COLORS, sensor_color, tracks_of, truth_of
 from pipeline.core.arrays import Payload
 from pipeline.core.messages import (
     CLASSES,
@@ -217,7 +217,7 @@ class RerunLog:
         self._boxes.draw_in_world("world/tracks", boxes)
         self._boxes.trails(scene, indices, boxes.colors)
         self._boxes.weights(scene, indices, lambda sensor: sensor_color(self._rig, sensor))
-        confirmed = indices[scene.existence[indices] >= 0.5]
+        confirmed = indices[scene.existence[indices] >= CONFIRMED]
         self._scalar("plots/tracks/confirmed", len(confirmed))
         self._scalar("plots/tracks/coasting", int((scene.coasted[confirmed] > 0).sum()))
         fed = confirmed[scene.weight[confirmed].sum(axis=1) > 0]
@@ -227,7 +227,8 @@ class RerunLog:
                 self._scalar(f"plots/weights/{sensor}", float(scene.weight[fed, k].mean()))
             if lead is not None:
                 self._scalar(f"plots/lead/{sensor}", float(scene.weight[lead, k]))
-        self._boxes.draw_in_images("tracks", boxes, message.stamp.time_ns, scene.odom_SE3_ego)
+        sure = boxes.only(scene.existence[indices] >= CONFIRMED)
+        self._boxes.draw_in_images("tracks", sure, message.stamp.time_ns, scene.odom_SE3_ego)
 
     def _truth(self, message: Message) -> None:
         truth = message.payload

@@ -13,8 +13,8 @@ from pipeline.core.foxglove_view import CLASS_RGB, MODALITY_RGB
 from pipeline.core.messages import CLASSES, Scene, TruthObjects
 
 MODALITY_COLORS = {name: tuple(int(255 * v) for v in rgb) for name, rgb in MODALITY_RGB.items()}
-SHOWN = 0.2  # existence below which a track is not drawn
-LABELLED = 0.5
+SHOWN = 0.3  # existence below which a track is not drawn
+CONFIRMED = 0.5  # and below which it has no label and is not drawn into images
 _CLASS_COLORS = (np.array(CLASS_RGB) * 255).astype(np.uint8)
 _OTHER = (150, 150, 150)
 _TRUTH = (240, 240, 240)
@@ -30,12 +30,12 @@ def sensor_color(rig: Rig, name: str) -> tuple[int, int, int]:
 
 
 def tracks_of(scene: Scene) -> tuple[Boxes, npt.NDArray[np.intp]]:
-    """The tracks to draw, and their indices in the scene. Faded while they coast."""
+    """The tracks to draw, and their indices in the scene. Faded while they coast or are not confirmed."""
     shown = np.flatnonzero(scene.existence >= SHOWN)
     classes = scene.class_score[shown].argmax(axis=1)
-    alpha = np.where(scene.coasted[shown] > 0, 90, 255)
+    alpha = np.where(scene.coasted[shown] > 0, 90, np.where(scene.existence[shown] < CONFIRMED, 120, 255))
     labels = [
-        f"{CLASSES[c]} {scene.track_id[i]}" if scene.existence[i] >= LABELLED else ""
+        f"{CLASSES[c]} {scene.track_id[i]}" if scene.existence[i] >= CONFIRMED else ""
         for i, c in zip(shown, classes, strict=True)
     ]
     boxes = Boxes(

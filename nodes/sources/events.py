@@ -12,7 +12,8 @@ from pipeline.core.topics import topic_matches
 Kind = Literal["alarm", "fault", "missing", "track_lost", "disagreement"]
 _TOPICS = ("clock/*", "frames", "scene", "status/*", "stream/*")
 _CONFIRMED = 0.5  # existence above which a track is worth an event
-_SHARE = 0.1  # of a track's weight, below which a sensor has not contributed
+_CARRIES = 0.3  # share of a track's weight with which a sensor carries it
+_GIVES = 0.02  # share below which a sensor gives nothing
 
 
 class Event(NamedTuple):
@@ -32,13 +33,13 @@ class EventDetector:
     - alarm: a clock's alarm. fault: a node's step failed, or a source gave messages up.
     - missing: a sensor is not in a frame set, and was in the one before.
     - track_lost: nothing supports a confirmed track any more.
-    - disagreement: a sensor that is there no longer supports a confirmed track that others still see.
+    - disagreement: a sensor that is there no longer sees a confirmed track that it has carried and others still see.
     """
 
     def __init__(self) -> None:
         self._reasons: dict[tuple[Kind, str], str] = {}
         self._failed: dict[str, int] = {}
-        self._support: dict[int, set[str]] = {}
+        self._weights: dict[int, dict[str, float]] = {}
 
     def see(self, time_ns: int, message: Message) -> Iterator[Event]:
         """``time_ns``: when it is to be told to have happened."""
@@ -71,19 +72,20 @@ class EventDetector:
     def _tracks(self, time_ns: int, scene: Scene) -> Iterator[Event]:
         """Compare what supports each confirmed track with what supported it in the scene before."""
         absent = {text.partition(":")[0] for text in scene.missing}
-        before, self._support = self._support, {}
+        before, self._weights = self._weights, {}
         for i, number in enumerate(scene.track_id.tolist()):
-            support = {s for s, w in zip(scene.sensors, scene.weight[i], strict=True) if w >= _SHARE}
-            self._support[number] = support
-            if scene.existence[i] < _CONFIRMED or not before.get(number):
+            now = {sensor: float(w) for sensor, w in zip(scene.sensors, scene.weight[i], strict=True)}
+            self._weights[number] = now
+            had = {sensor for sensor, w in before.get(number, {}).items() if w >= _CARRIES}
+            if scene.existence[i] < _CONFIRMED or not had:
                 continue
             name = f"{CLASSES[int(scene.class_score[i].argmax())]} {number}"
-            gone = sorted(before[number] - support - absent)
-            if not support:
-                yield Event(time_ns, "track_lost", name, f"was supported by {', '.join(sorted(before[number]))}")
+            left = sorted(sensor for sensor, w in now.items() if w >= _GIVES)
+            gone = sorted(had - set(left) - absent)
+            if not left:
+                yield Event(time_ns, "track_lost", name, f"was carried by {', '.join(sorted(had))}")
             elif gone:
-                still = ", ".join(sorted(support))
-                yield Event(time_ns, "disagreement", name, f"{', '.join(gone)} no longer, {still} still")
+                yield Event(time_ns, "disagreement", name, f"{', '.join(gone)} no longer, {', '.join(left)} still")
 
 
 def events(recording: RecordingReader) -> Iterator[Event]:
