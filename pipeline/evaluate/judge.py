@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from pipeline.evaluate.alignment import LedgerCheck, SensorAlignment, check_ledger, sensor_alignment
+from pipeline.evaluate.bias import Bias, measure_bias
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.detection import DetectionResult, Sample, score_detection
 from pipeline.evaluate.gaps import Gap, History, find_gaps, histories
@@ -17,6 +18,7 @@ from pipeline.evaluate.latency import Latency, measure_latency
 from pipeline.evaluate.metrics import (
     Metrics,
     of_alignment,
+    of_bias,
     of_detection,
     of_latency,
     of_run,
@@ -37,7 +39,7 @@ from pipeline.evaluate.weights import weight_error_correlation
 class Evaluation:
     """A judged run: the numbers in `metrics`, and behind them everything that the report draws.
 
-    detection: by source, "fused" and each sensor; empty without truth. streaming: "held" and "predicted".
+    detection, bias: by source, "fused" and each sensor; empty without truth. streaming: "held" and "predicted".
     """
 
     run: RunLog
@@ -45,6 +47,7 @@ class Evaluation:
     truth: TruthTrack
     samples: list[Sample]
     detection: dict[str, DetectionResult]
+    bias: dict[str, Bias]
     tracking: TrackingResult | None
     streaming: dict[str, DetectionResult]
     latency: Latency
@@ -74,15 +77,17 @@ def judge(run: RunLog, config: EvalConfig) -> Evaluation:
     fused = samples(run, outputs, truth, config)
     latency = measure_latency(run)
     detection: dict[str, DetectionResult] = {}
+    bias: dict[str, Bias] = {}
     streaming: dict[str, DetectionResult] = {}
     tracking = uncertainty = None
     all_histories: list[History] = []
     gaps: list[Gap] = []
     correlation = (float("nan"), 0)
     if len(truth):
-        detection["fused"] = score_detection(fused, config)
-        for sensor in run.sensors:
-            detection[sensor] = score_detection(samples(run, sensor_outputs(run, sensor), truth, config), config)
+        said = {s: samples(run, sensor_outputs(run, s), truth, config) for s in run.sensors}
+        for source, scored in {"fused": fused, **said}.items():
+            detection[source] = score_detection(scored, config)
+            bias[source] = measure_bias(run, scored, config.hota_zero_m)
         for name in ("held", "predicted"):
             streamed = streaming_samples(run, latency, truth, config, predicted=name == "predicted")
             if streamed:
@@ -100,6 +105,7 @@ def judge(run: RunLog, config: EvalConfig) -> Evaluation:
         **of_latency(run, latency),
         **{k: v for source, result in detection.items() for k, v in of_detection(f"detection/{source}", result)},
         **{k: v for name, result in streaming.items() for k, v in of_detection(f"streaming/{name}", result)},
+        **of_bias(bias),
         **(of_tracking(tracking, all_histories, gaps) if tracking else {}),
         **(of_uncertainty(uncertainty) if uncertainty else {}),
         "weights/spearman": correlation[0],
@@ -113,7 +119,7 @@ def judge(run: RunLog, config: EvalConfig) -> Evaluation:
         notes=tuple(_notes(run, truth, latency, ledger, config)),
     )
     return Evaluation(
-        run, config, truth, fused, detection, tracking, streaming, latency, alignment, ledger, uncertainty,
+        run, config, truth, fused, detection, bias, tracking, streaming, latency, alignment, ledger, uncertainty,
         all_histories, gaps, correlation, metrics,
     )  # fmt: skip
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
 
 from pipeline.evaluate.alignment import LedgerCheck, SensorAlignment
+from pipeline.evaluate.bias import Bias
 from pipeline.evaluate.detection import ERRORS, DetectionResult, Sample
 from pipeline.evaluate.gaps import Gap, History
 from pipeline.evaluate.latency import Latency, percentiles
@@ -99,6 +100,16 @@ def of_detection(key: str, result: DetectionResult) -> Iterator[tuple[str, Value
         for error in ERRORS:
             yield f"{key}/{name}/{SHORT[error]}", scores.errors[error]
         yield f"{key}/{name}/truth", scores.truths
+
+
+def of_bias(bias: Mapping[str, Bias]) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for source, found in bias.items():
+        for axis, name in enumerate(("radial", "lateral", "vertical")):
+            values[f"bias/{source}/{name}_m"] = float(found.median[axis])
+            values[f"bias/{source}/{name}_spread_m"] = float(found.spread[axis])
+        values[f"bias/{source}/pairs"] = len(found.errors)
+    return values
 
 
 def of_tracking(tracking: TrackingResult, found: Sequence[History], gaps: Sequence[Gap]) -> dict[str, Value]:

@@ -271,9 +271,21 @@ def _detection(e: Evaluation) -> dict[str, Any]:
     return {
         "detection_lead": lead,
         "thresholds": [f"{t:g}" for t in e.config.distance_thresholds_m],
+        "reach": f"{e.config.hota_zero_m:g}",
         "match_threshold": f"{e.config.match_threshold_m:g}",
         "sources": [{"name": n, "style": style, "numbers": _source(e, r)} for n, r, style in sources],
         "classes": [_class(e, name) for name in fused.classes],
+        "bias": [
+            {
+                "name": name,
+                "pairs": len(found.errors),
+                "numbers": [
+                    f"{number(m, 2)} <span class='dim'>± {number(s, 2)}</span>"
+                    for m, s in zip(found.median, found.spread, strict=True)
+                ],
+            }
+            for name, found in e.bias.items()
+        ],
     }
 
 

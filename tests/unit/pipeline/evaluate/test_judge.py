@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BadInput
+from pipeline.evaluate.bias import measure_bias
 from pipeline.evaluate.config import load_config
 from pipeline.evaluate.judge import Evaluation, evaluate, judge
 from pipeline.evaluate.latency import measure_latency
-from pipeline.evaluate.pairing import truth_of
+from pipeline.evaluate.pairing import samples, scene_outputs, truth_of
 from pipeline.evaluate.run_log import load_run, recording_path
 from pipeline.evaluate.uncertainty import measure_uncertainty
 
@@ -139,3 +140,18 @@ def test_in_a_paced_run_waiting_counts(good: Evaluation) -> None:
     assert latency.paced
     assert {s.age_ms for s in latency.scenes} == {90.0}
     assert latency.parts[0]["waiting"] == pytest.approx(90.0 - 5.0 - 40.0 - 6.0)  # LiDAR arrives at 5 ms, works 40 ms
+
+
+def test_a_constant_shift_shows_as_bias(good: Evaluation, write_run: WriteRun) -> None:
+    """Tracks moved by 0.7 m along x: for an object straight ahead that is away, and nothing to the side."""
+    assert good.metrics.values["bias/fused/radial_m"] == pytest.approx(0.0, abs=0.06)
+    run = load_run(write_run(images=False, wobble=0.7, wobble_from=0, frames=10))
+    truth = truth_of(run, CONFIG)
+    ahead = [
+        dataclasses.replace(s, truth=s.truth[s.truth.identity == 12])
+        for s in samples(run, scene_outputs(run), truth, CONFIG)
+    ]
+    bias = measure_bias(run, ahead, 4.0)
+    assert len(bias.errors) == 10
+    np.testing.assert_allclose(bias.median, [0.7, 0.0, 0.0], atol=0.25)
+    assert bias.spread[0] == pytest.approx(0.2, abs=0.15)
