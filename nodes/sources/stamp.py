@@ -98,6 +98,11 @@ class Stamper:
             out.append(Message(self._topic, stamp, payload))
         return [*out, *self.tick(arrival_ns)]
 
+    def lose(self, reason: str, count: int = 1) -> None:
+        """The driver or the device gave up messages, before the next one that is taken; each has its number."""
+        self._losses[reason] += count
+        self._status_due_ns = self._arrival_ns
+
     def tick(self, now_ns: int) -> list[Message]:
         """States that are due; call it also while nothing comes, so that others learn that nothing does.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from calibration.rig import Rig
 from nodes.sources.drive import Drive
+from nodes.sources.live.config import LiveSensor
 from pipeline.core.clock import Clock
 from pipeline.core.messages import Message, RunInfo, Stamp
 from pipeline.core.settings import Settings, load_yaml, to_yaml
@@ -24,7 +25,8 @@ class RunConfig(Settings, frozen=True):
     as fast as every message can be worked on. live: the sources stand in for sensors: arrival is stamped anew, when it
     happens. start_ns, end_ns: the part to play. window: instants that sources may be ahead of fusion at rate 0.
     ray_address: cluster to join, empty = a local one. follow: recording whose alignment decisions are repeated.
-    restarts: how often a process that died is started again.
+    restarts: how often a process that died is started again. drivers: by sensor, where real sensors are read and no
+    drive is played; all times are then the host's.
     """
 
     drive: str
@@ -40,9 +42,14 @@ class RunConfig(Settings, frozen=True):
     follow: str = ""
     restarts: int = 2
     record_roles: tuple[str, ...] = ("sensor", "derived", "truth", "run")
+    drivers: dict[str, LiveSensor] = {}
 
     def open(self) -> Drive:
         return open_named(self.drive)
+
+    def begins_ns(self, started_ns: int) -> int:
+        """The run's own time at host time ``started_ns``, when it begins."""
+        return started_ns if self.drivers else self.start_ns
 
     def plan(self) -> Plan:
         return plan(self.graph, self.rig, self.topics, source=self.graph.name)

@@ -19,8 +19,10 @@ from pipeline.core.recording import RecordingReader
 from pipeline.core.topics import TOPICS
 from pipeline.graph import Context, Instance, Plan, source_of
 from pipeline.run.config import RECORDING_FILE, RunClock, RunConfig, load_config
+from pipeline.run.heartbeat import HEARTBEAT_NS
 from pipeline.run.host import NodeHost
-from pipeline.run.source import HEARTBEAT_NS, Source
+from pipeline.run.live_source import LiveSource
+from pipeline.run.source import Source
 from pipeline.transport.shared_memory import SharedMemoryBus
 
 _POLL_S = 0.02
@@ -40,8 +42,10 @@ def run_process(folder: Path, name: str, restart: int) -> None:
     with contextlib.closing(SharedMemoryBus(run_name(folder), name)) as bus:
         if name.startswith("source_"):
             topic = next(t for t in config.topics if source_of(t) == name)
-            outputs = [topic, f"stream/{name.removeprefix('source_')}"]
-            Source(config, topic, bus, restart, stopping, heard_by_all(bus, plan, outputs)).play()
+            sensor = name.removeprefix("source_")
+            outputs = [topic, f"stream/{sensor}", *([f"clock/{sensor}"] if config.drivers else [])]
+            source = LiveSource if config.drivers else Source
+            source(config, topic, bus, restart, stopping, heard_by_all(bus, plan, outputs)).play()
         else:
             instances = (recorder(plan, config, folder),) if name == "record" else plan.processes[name]
             context = context_of(config)
@@ -113,7 +117,8 @@ class NodeLoop:
             if self._started:
                 return  # repeated for late comers
             self._started = True
-            self._run_clock.start(message.payload.started_ns, self._config.start_ns, self._config.rate)
+            started_ns = message.payload.started_ns
+            self._run_clock.start(started_ns, self._config.begins_ns(started_ns), self._config.rate)
         for host in self._hosts:
             if host.wants(message.topic):
                 self._publish(host.take(message, received_ns))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-import psutil
 
 from nodes.sources.player import Player, PlayerSettings
 from pipeline.core.bus import Bus
 from pipeline.core.clock import SystemClock
-from pipeline.core.messages import Message, NodeStatus, Progress, RunInfo, Stamp, StreamStatus
+from pipeline.core.messages import Message, Progress, RunInfo, StreamStatus
+from pipeline.graph import source_of
 from pipeline.run.config import RunClock, RunConfig
+from pipeline.run.heartbeat import Heartbeat
 
-HEARTBEAT_NS = 500_000_000
 _RESTART_WAIT_NS = 2_000_000_000
 
 
@@ -38,35 +38,22 @@ class Source:
         self._bus = bus
         self._restart = restart
         self._stopping = stopping
-        self._ready = ready
         self._clock = SystemClock()
         self._run_clock = RunClock(self._clock)
-        self._name = f"source_{topic.rpartition('/')[2]}"
-        self._published = self._statuses = 0
-        self._next_beat_ns = 0
-        self._process = psutil.Process()
-        self._reference_ns = -1
-        self._subscription = bus.subscribe(["run/info", "progress"])
+        self._published = 0
+        self._heartbeat = Heartbeat(source_of(topic), bus, self._clock, stopping, ready)
+        self._subscription = self._heartbeat.subscription
         self._drive = config.open()
 
     def play(self) -> None:
         """Wait for the signal to begin, then give out the drive to its end."""
-        info = self._signal()
+        info = self._heartbeat.signal()
         if info is not None:
             self._run_clock.start(info.started_ns, self._config.start_ns, self._config.rate)
             player = self._player(info)
             for message in player.play(lambda: self._attend(player)):
                 self._give(message)
-        self._status(ended=True)
-
-    def _signal(self) -> RunInfo | None:
-        """`run/info`, heartbeats going out meanwhile; None when told to stop before it came."""
-        while not self._stopping():
-            message = self._subscription.receive(0.02)
-            if message is not None and isinstance(message.payload, RunInfo):
-                return message.payload
-            self._beat()
-        return None
+        self._heartbeat.status(self._published, self._losses, ended=True)
 
     def _player(self, info: RunInfo) -> Player:
         config = self._config
@@ -95,7 +82,7 @@ class Source:
             if isinstance(message.payload, Progress):
                 player.progress(message.payload)
             message = self._subscription.receive(0.0)
-        self._beat()
+        self._heartbeat.beat(self._published, self._losses)
         return not self._stopping()
 
     def _give(self, message: Message) -> None:
@@ -108,24 +95,7 @@ class Source:
         if not isinstance(message.payload, StreamStatus):
             self._published += 1
 
-    def _beat(self) -> None:
-        if self._clock.now_ns() >= self._next_beat_ns and self._ready():
-            self._next_beat_ns = self._clock.now_ns() + HEARTBEAT_NS
-            self._status(ended=False)
-
-    def _status(self, *, ended: bool) -> None:
-        times = self._process.cpu_times()
-        payload = NodeStatus(
-            node=self._name,
-            received=self._published,
-            published=self._published,
-            failed=0,
-            losses={key: count for key, count in self._drive.unreadable.items() if key.startswith(f"{self._topic} ")},
-            cpu_s=times.user + times.system,
-            rss_bytes=self._process.memory_info().rss,
-            ended=ended,
-        )
-        now_ns = self._clock.now_ns()
-        stamp = Stamp(sensor_ns=now_ns, arrival_ns=now_ns, time_ns=now_ns, sequence=self._statuses)
-        self._bus.publish(Message(f"status/{self._name}", stamp, payload))
-        self._statuses += 1
+    @property
+    def _losses(self) -> dict[str, int]:
+        """What this topic's data lacked; the drive counts all of its topics."""
+        return {key: count for key, count in self._drive.unreadable.items() if key.startswith(f"{self._topic} ")}

@@ -122,7 +122,8 @@ class Camera:
         self._settings = settings
         self._sensor = sensor
         self._grabber = _Grabber(settings, sensor, clock, open_)
-        self._grabber.start()
+        if not settings.is_file:  # a file begins when it is first read
+            self._grabber.start()
 
     @property
     def losses(self) -> Mapping[str, int]:
@@ -137,12 +138,17 @@ class Camera:
         return self._grabber.ended
 
     def read(self, timeout_s: float) -> Raw | None:
+        if self._grabber.ident is None:
+            self._grabber.start()
         frame = self._grabber.take(timeout_s)
         if frame is None:
             return None
         image = self._image(frame.pixels)
         stamp_ns = frame.device_ns if self._settings.stamps == "device" else frame.arrival_ns
         return Raw(stamp_ns + self._settings.offset_ns, frame.arrival_ns, image)
+
+    def discard(self) -> None:
+        self._grabber.discard()
 
     def close(self) -> None:
         self._grabber.stop()
@@ -201,10 +207,18 @@ class _Grabber(threading.Thread):
             self._changed.notify_all()
             return self._frames.popleft()
 
+    def discard(self) -> None:
+        with self._changed:
+            if not self._is_file:
+                self._frames.clear()
+
     def stop(self) -> None:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
+        if self.ident is None:
+            self._capture.release()
+            return
         self.join(timeout=_JUMP_NS * 1e-9)  # a device that hangs in a read is left to the daemon thread
 
     def run(self) -> None:
@@ -242,20 +256,20 @@ class _Grabber(threading.Thread):
             device_ns = round(position_ms * 1e6) if math.isfinite(position_ms) else 0
             if self._is_file and self._settings.paced:
                 self._wait_until_due(device_ns, last_ns)
-            self._put(_Frame(pixels, device_ns, self._clock.now_ns()), last_ns)
+            self._put(pixels, device_ns, last_ns)
             last_ns = device_ns
         return count > 0
 
-    def _put(self, frame: _Frame, last_ns: int | None) -> None:
+    def _put(self, pixels: np.ndarray, device_ns: int, last_ns: int | None) -> None:
         with self._changed:
             if self._settings.stamps == "device" and last_ns is not None:
-                missing = round((frame.device_ns - last_ns) * 1e-9 * self._sensor.rate_hz) - 1
+                missing = round((device_ns - last_ns) * 1e-9 * self._sensor.rate_hz) - 1
                 if 0 < missing <= _MAX_GAP:
                     self._given_up["dropped"] += missing
-            if frame.pixels.shape != (self._sensor.height, self._sensor.width, 3):
+            if pixels.shape != (self._sensor.height, self._sensor.width, 3):
                 if not self._given_up["wrong_size"]:
                     rig = f"{self._sensor.width} x {self._sensor.height}"
-                    logger.warning("%s: image of shape %s, by the rig it is %s", self.name, frame.pixels.shape, rig)
+                    logger.warning("%s: image of shape %s, by the rig it is %s", self.name, pixels.shape, rig)
                 self._given_up["wrong_size"] += 1
                 return
             if self._is_file:  # it can wait, and what would be lost here was never lost on the road
@@ -263,7 +277,8 @@ class _Grabber(threading.Thread):
             elif len(self._frames) == _WAITING:
                 self._frames.popleft()
                 self._given_up["overrun"] += 1
-            self._frames.append(frame)
+            # Stamped while nobody can read: who finds no frame here knows that none came before.
+            self._frames.append(_Frame(pixels, device_ns, self._clock.now_ns()))
             self._changed.notify_all()
 
     def _wait_until_due(self, device_ns: int, last_ns: int | None) -> None:

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 MAX_DATAGRAM_BYTES = 65_507
 """The most that one UDP datagram over IPv4 can carry: 65535 less 20 and 8 bytes of headers."""
 
+_MAX_WAITING = 100_000  # datagrams; a flood must not keep `discard` from returning
+
 
 class Raw(NamedTuple):
     """One message as a device gave it.
@@ -41,6 +43,10 @@ class Driver(Protocol):
 
         Nothing that a device says raises: what cannot be used is counted in `losses` and `given_up`.
         """
+        ...
+
+    def discard(self) -> None:
+        """Throw away what is waiting to be read: it came before the run began. A file stays where it is."""
         ...
 
     @property
@@ -138,6 +144,11 @@ class DatagramDriver(ABC):
             raw = self._take_or_count(data, arrival_ns)
             if raw is not None or arrival_ns >= give_up_ns:
                 return raw
+
+    def discard(self) -> None:
+        for _ in range(_MAX_WAITING):
+            if self._datagrams.receive(0.0) is None:
+                return
 
     def close(self) -> None:
         self._datagrams.close()
