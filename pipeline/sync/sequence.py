@@ -15,7 +15,7 @@ from pipeline.core.messages import Stamp, StreamStatus
 
 FOREVER_NS = 2**63 - 1
 _MAX_HOLES = 64
-_MAX_STATUSES = 64
+_MAX_EPOCHS = 64
 _NOTHING_SAID = StreamStatus(sent=0, watermark_ns=0)
 
 
@@ -53,13 +53,65 @@ class Numbers(NamedTuple):
     source: Counter[str]
 
 
-class _Hole(NamedTuple):
-    """Numbers start..end-1 of an epoch that were passed over; counted: the source is known to have given them out."""
+class _Epoch:
+    """The numbers of one epoch: ``first`` up to but without ``next`` were taken, except those in ``holes``.
 
-    epoch: int
-    start: int
-    end: int
-    counted: bool
+    missing counts what is in the holes; of those only the newest `_MAX_HOLES` are remembered.
+    """
+
+    def __init__(self) -> None:
+        self.first = self.next = self.missing = 0
+        self.holes: deque[tuple[int, int]] = deque(maxlen=_MAX_HOLES)
+        self.status = _NOTHING_SAID
+
+    def take(self, number: int) -> bool:
+        """Enter a number; False where it was there before."""
+        if number >= self.next:
+            self.pass_to(number)
+            self.next = number + 1
+            return True
+        hole = next((hole for hole in self.holes if hole[0] <= number < hole[1]), None)
+        if hole is None:
+            return False
+        self.holes.remove(hole)
+        self.holes.extend(part for part in ((hole[0], number), (number + 1, hole[1])) if part[0] < part[1])
+        self.missing -= 1
+        return True
+
+    def pass_to(self, number: int) -> None:
+        """Leave out what is before the number."""
+        if number > self.next:
+            self.holes.append((self.next, number))
+            self.missing += number - self.next
+            self.next = number
+
+    def tell(self, status: StreamStatus) -> None:
+        """What the source says, unless it said something newer before."""
+        if (status.watermark_ns, status.sent) < (self.status.watermark_ns, self.status.sent):
+            return
+        self.status = status
+        never_given_out = status.first_sequence - self.first
+        if never_given_out > 0:
+            self.missing = max(0, self.missing - never_given_out)
+            self.first = status.first_sequence
+            self.next = max(self.next, self.first)
+
+    def ahead(self, early: int, end: int) -> int:
+        """Numbers from ``next`` on that were given out and are not here; ``early`` of them, all below ``end``, are."""
+        own = sum(self.status.losses.values())
+        end = max(self.next, end, self.first + self.status.sent + own)
+        return max(end - self.next - early, own - self.missing)
+
+    def awaited(self, early: int, end: int) -> int:
+        """Of those, the ones that the source did not give up itself."""
+        return max(0, self.ahead(early, end) - max(0, sum(self.status.losses.values()) - self.missing))
+
+    def numbers(self, early: int, end: int) -> Numbers:
+        """The account."""
+        ahead, awaited = self.ahead(early, end), self.awaited(early, end)
+        own = Counter(self.status.losses)
+        lost = self.missing + ahead - awaited - own.total()
+        return Numbers(self.next - self.first + early + ahead, lost, awaited, own)
 
 
 class Sequencer(Generic[T]):
@@ -73,14 +125,11 @@ class Sequencer(Generic[T]):
     def __init__(self, depth: int) -> None:
         self.ready: deque[T] = deque()
         self.epoch = 0
-        self.next = 0  # number that is to follow in `ready`
         self._depth = depth
-        self._first = 0  # of this epoch
-        self._passed = 0  # numbers of this epoch before `next` that were passed over
+        self._here = _Epoch()
+        self._epochs = {0: self._here}  # this one, the last ones before it, and those of which only a status is known
         self._early: dict[tuple[int, int], T] = {}
-        self._statuses: dict[int, StreamStatus] = {}
-        self._holes: deque[_Hole] = deque(maxlen=_MAX_HOLES)
-        self._closed = Numbers(0, 0, 0, Counter())  # of epochs that are over
+        self._folded = Numbers(0, 0, 0, Counter())  # the account of epochs that are forgotten
         self._over = False
 
     # --- what comes in
@@ -89,15 +138,17 @@ class Sequencer(Generic[T]):
         """Hand in one message; `ready` grows by every message that is now in order."""
         stamp = message.stamp
         number, epoch = stamp.sequence, stamp.epoch
-        if number == self.next and epoch == self.epoch and not self._early:  # as a rule
+        here = self._here
+        if number == here.next and epoch == self.epoch and not self._early:  # as a rule
             self.ready.append(message)
-            self.next = number + 1
+            here.next = number + 1
             return Arrival.NEW
         if number < 0 or epoch < 0:
             return Arrival.ABSURD
         key = (epoch, number)
-        if key < (self.epoch, self.next):
-            return Arrival.GIVEN_UP if self._fill(epoch, number) else Arrival.DUPLICATE
+        if key < (self.epoch, here.next):
+            known = self._book(epoch)
+            return Arrival.GIVEN_UP if known is not None and known.take(number) else Arrival.DUPLICATE
         if key in self._early:
             return Arrival.DUPLICATE
         self._early[key] = message
@@ -106,15 +157,10 @@ class Sequencer(Generic[T]):
 
     def status(self, epoch: int, status: StreamStatus) -> None:
         """Take in the source's own count of an epoch; what is older than the newest known is ignored."""
-        known = self._statuses.get(epoch, _NOTHING_SAID)
-        if epoch < self.epoch or (known.watermark_ns, known.sent) > (status.watermark_ns, status.sent):
-            return
-        self._statuses[epoch] = status
-        if len(self._statuses) > _MAX_STATUSES:
-            del self._statuses[max(self._statuses)]
-        if epoch == self.epoch:
-            self._start_at(status.first_sequence)
-        self._restore()
+        known = self._book(epoch)
+        if known is not None:
+            known.tell(status)
+            self._restore()
 
     def give_up(self, arrival_ns: int) -> None:
         """Wait no longer for what is missing in front of messages that arrived at or before ``arrival_ns``."""
@@ -127,9 +173,7 @@ class Sequencer(Generic[T]):
         while self._early:
             self._pass_to(*min(self._early))
             self._restore()
-        for epoch in sorted(self._statuses):
-            self._pass_to(epoch, 0)
-        self._pass_to(self.epoch, self.next + self._missing())
+        self._begin(max(self._epochs))
         self._over = True
 
     # --- what is known
@@ -139,41 +183,48 @@ class Sequencer(Generic[T]):
         """Every message with arrival_ns at or before this is, or was, in `ready`; `FOREVER_NS`: none will follow."""
         if self._over:
             return FOREVER_NS
-        status = self._statuses.get(self.epoch)
-        if status is None or self.outstanding:
+        status = self._here.status
+        if status is _NOTHING_SAID or self.outstanding:
             return -1
         return FOREVER_NS if status.ended and status.next_epoch < 0 else status.watermark_ns - 1
 
     @property
     def outstanding(self) -> bool:
         """Whether something is known to have been sent that is not in order yet."""
-        return bool(self._early) or self._awaited() > 0
+        return bool(self._early) or self._here.awaited(0, 0) > 0
 
     @property
     def numbers(self) -> Numbers:
         """The account of the sequence numbers of all epochs so far."""
-        here = self._here()
-        later = len(self._early) - self._early_here()
-        known, lost, _, source = self._closed
-        return Numbers(known + here.known + later, lost + here.lost, here.awaited, source + here.source)
+        known, lost, awaited, source = self._folded
+        for epoch, book in self._epochs.items():
+            part = book.numbers(*self._early_in(epoch))
+            past = epoch < self.epoch or self._over
+            known += part.known
+            lost += part.lost + (part.awaited if past else 0)
+            awaited += 0 if past else part.awaited
+            source = source + part.source
+        known += sum(epoch not in self._epochs for epoch, _ in self._early)
+        return Numbers(known, lost, awaited, source)
 
     # --- inside
 
     def _restore(self) -> None:
         """Move to `ready` all that is in order now."""
         while True:
-            message = self._early.pop((self.epoch, self.next), None)
+            here = self._here
+            message = self._early.pop((self.epoch, here.next), None)
             if message is not None:
                 self.ready.append(message)
-                self.next += 1
+                here.next += 1
                 continue
-            if self._awaited() == 0:
-                if self._early_here():
+            early = self._early_in(self.epoch)
+            if here.awaited(*early) == 0:
+                if early[0]:
                     self._pass_to(*min(self._early))  # the source itself lost what is missing
                     continue
-                following = self._statuses.get(self.epoch, _NOTHING_SAID).next_epoch
-                if following > self.epoch:
-                    self._pass_to(following, 0)
+                if here.status.next_epoch > self.epoch:
+                    self._begin(here.status.next_epoch)
                     continue
             if len(self._early) <= self._depth:
                 return
@@ -181,72 +232,31 @@ class Sequencer(Generic[T]):
 
     def _pass_to(self, epoch: int, number: int) -> None:
         """Pass over all before (epoch, number): it is the next to follow."""
-        if epoch > self.epoch:
-            end = self.next + self._missing()
-            here = self._here()
-            self._closed = Numbers(
-                self._closed.known + here.known,
-                self._closed.lost + here.lost + here.awaited,
-                0,
-                self._closed.source + here.source,
-            )
-            self._holes.append(_Hole(self.epoch, self.next, end, counted=True))
-            self._holes.append(_Hole(self.epoch, end, FOREVER_NS, counted=False))
-            self._statuses = {e: status for e, status in self._statuses.items() if e >= epoch}
-            self.epoch, self._passed = epoch, 0
-            self._first = self.next = self._statuses.get(epoch, _NOTHING_SAID).first_sequence
-        if number > self.next:
-            self._holes.append(_Hole(epoch, self.next, number, counted=True))
-            self._passed += number - self.next
-            self.next = number
+        self._begin(epoch)
+        self._here.pass_to(number)
 
-    def _start_at(self, first: int) -> None:
-        """The source says that numbers below ``first`` were never given out."""
-        if first > self._first:
-            self._passed = max(0, self._passed - (first - self._first))
-            self._first = first
-            self.next = max(self.next, first)
+    def _begin(self, epoch: int) -> None:
+        """All before this epoch is past."""
+        self._here = self._epochs.setdefault(epoch, _Epoch())
+        self.epoch = epoch
+        while len(self._epochs) > _MAX_EPOCHS:
+            self._fold(min(self._epochs))
 
-    def _fill(self, epoch: int, number: int) -> bool:
-        """A message that was passed over came after all; False where it was not, so that it is a duplicate."""
-        hole = next((h for h in self._holes if h.epoch == epoch and h.start <= number < h.end), None)
-        if hole is None:
-            return False
-        self._holes.remove(hole)
-        for part in (hole._replace(end=number), hole._replace(start=number + 1)):
-            if part.start < part.end:
-                self._holes.append(part)
-        if epoch == self.epoch:
-            self._passed -= 1
-        elif hole.counted and self._closed.lost > 0:
-            self._closed = self._closed._replace(lost=self._closed.lost - 1)
-        else:
-            self._closed = self._closed._replace(known=self._closed.known + 1)
-        return True
+    def _fold(self, epoch: int) -> None:
+        known, lost, awaited, source = self._epochs.pop(epoch).numbers(0, 0)
+        before = self._folded
+        self._folded = Numbers(before.known + known, before.lost + lost + awaited, 0, before.source + source)
 
-    def _early_here(self) -> int:
-        return sum(epoch == self.epoch for epoch, _ in self._early) if self._early else 0
+    def _book(self, epoch: int) -> _Epoch | None:
+        """The account of an epoch, past, present or to come; None where it is forgotten or too far ahead to keep."""
+        book = self._epochs.get(epoch)
+        if book is None and len(self._epochs) < _MAX_EPOCHS and epoch > min(self._epochs):
+            book = self._epochs[epoch] = _Epoch()
+        return book
 
-    def _missing(self) -> int:
-        """Numbers of this epoch from `next` on that were given out, as far as is known, and are not here."""
-        status = self._statuses.get(self.epoch, _NOTHING_SAID)
-        own = sum(status.losses.values())
-        end = max(self.next, self._first + status.sent + own)
-        early = 0
-        for epoch, number in self._early:
-            if epoch == self.epoch:
-                early += 1
-                end = max(end, number + 1)
-        return max(end - self.next - early, own - self._passed)
-
-    def _awaited(self) -> int:
-        """Of the missing, those that the source did not give up itself."""
-        own = sum(self._statuses.get(self.epoch, _NOTHING_SAID).losses.values())
-        return max(0, self._missing() - max(0, own - self._passed))
-
-    def _here(self) -> Numbers:
-        """The account of this epoch."""
-        source = Counter(self._statuses.get(self.epoch, _NOTHING_SAID).losses)
-        missing, awaited = self._missing(), self._awaited()
-        lost = self._passed + missing - awaited - source.total()
-        return Numbers(self.next - self._first + self._early_here() + missing, lost, awaited, source)
+    def _early_in(self, epoch: int) -> tuple[int, int]:
+        """How many messages of an epoch wait, and the end of their numbers."""
+        if not self._early:
+            return 0, 0
+        numbers = [number for of, number in self._early if of == epoch]
+        return len(numbers), max(numbers, default=-1) + 1
