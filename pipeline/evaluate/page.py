@@ -1,36 +1,21 @@
-"""The words and tables of the report: what each section says first, and its numbers as a person reads them."""
+"""The words and tables of the report: what each section says first, and its numbers as a person reads them.
+
+Scores stand in `page_scores.py`.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import escape
 
 from pipeline.core.settings import to_yaml
-from pipeline.evaluate.detection import ERRORS, DetectionResult
-from pipeline.evaluate.gaps import KINDS, Gap
+from pipeline.evaluate import page_scores
 from pipeline.evaluate.judge import Evaluation
 from pipeline.evaluate.latency import percentiles
+from pipeline.evaluate.page_scores import number
 
 _BUS_LOSSES = ("overwritten", "queue_full", "malformed", "not_connected")
-_KIND_WORDS = {
-    "between": "lost and found again",
-    "after": "lost for good",
-    "before": "found late",
-    "never": "never tracked",
-}
-
-
-def number(value: object, digits: int = 3) -> str:
-    """A number for a table; an en dash where there is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        return "–"
-    if not np.isfinite(value):
-        return "–"
-    return f"{value:.{digits}f}"
 
 
 def tables(e: Evaluation) -> dict[str, Any]:
@@ -48,68 +33,13 @@ def tables(e: Evaluation) -> dict[str, Any]:
         "alignment_lead": _alignment_lead(e),
         "latency_lead": _latency_lead(e),
         "stages": _stages(e),
-        **(_detection(e) if e.detection else {}),
-        **(_tracking(e) if e.tracking else {}),
-        "gap_kinds": [_KIND_WORDS[k] for k in KINDS],
-        "causes": _causes(e.gaps),
-        "gaps_lead": _gaps_lead(e.gaps),
+        **(page_scores.detection(e) if e.detection else {}),
+        **(page_scores.tracking(e) if e.tracking else {}),
+        **page_scores.gaps(e.gaps),
         "graph_yaml": e.run.info.graph_yaml.strip(),
         "eval_yaml": to_yaml(e.config).strip(),
         "rig_yaml": e.run.info.rig_yaml.strip(),
     }
-
-
-def gap_card(e: Evaluation, gap: Gap, picture: str) -> dict[str, Any]:
-    dropped = "; ".join(
-        f"{sensor} {', '.join(f'{reason} {n}' for reason, n in reasons.items())}"
-        for sensor, reasons in gap.dropped.items()
-    )
-    return {
-        "number": gap.number,
-        "name": gap.history.name,
-        "seconds": f"{gap.duration_ns / 1e9:.1f}",
-        "at": f"{(gap.start_ns - e.run.start_ns) / 1e9:.1f}",
-        "range": f"{gap.range_m:.0f}",
-        "kind": _KIND_WORDS[gap.kind],
-        "verdict": gap.verdict,
-        "picture": picture,
-        "dropped": dropped,
-        "views": [
-            {
-                "sensor": v.sensor,
-                "saw": v.saw,
-                "silent": v.silent,
-                "elsewhere": v.elsewhere,
-                "missing": ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in v.missing.items()),
-            }
-            for v in gap.sensors
-        ],
-    }
-
-
-def honesty_lead(e: Evaluation) -> str:
-    u = e.uncertainty
-    if u is None:
-        return ""
-    return (
-        f"The 90 % region of a track holds its labelled object in <b>{100 * u.coverage(0.9):.0f} %</b> of"
-        f" {len(u.mahalanobis2)} cases, the 50 % region in {100 * u.coverage(0.5):.0f} %; on the dashed line the stated"
-        f" uncertainty would be exact. Position NLL {number(_mean(u.nll), 2)} nats; existence is off by"
-        f" {number(u.existence_ece, 3)} on average (ECE)."
-    )
-
-
-def weights_lead(e: Evaluation) -> str:
-    rho, pairs = e.weight_correlation
-    text = (
-        "Share of the last update's precision by sensor: the mean over all tracks, then the tracks that lived longest."
-    )
-    if np.isfinite(rho):
-        text += (
-            f" Spearman correlation of a sensor's weight with how close its own detection lay: <b>{rho:+.2f}</b>"
-            f" over {pairs} pairs (1 = the better sensor always weighs more)."
-        )
-    return text
 
 
 def _under(e: Evaluation) -> str:
@@ -147,7 +77,7 @@ def _tiles(e: Evaluation) -> list[dict[str, str]]:
     residual, worst = (v.get(f"alignment/residual_m_{p}") for p in ("p50", "p99"))
     if isinstance(residual, float) and isinstance(worst, float):
         note = f"p99 {100 * worst:.1f} cm, 1-sigma, after compensation"
-        tiles.append(_tile("alignment residual, p50", f"{100 * residual:.1f}", "cm", note))
+        tiles.append(_tile("alignment residual, p50", f"{100 * residual:.2g}", "cm", note))
     if e.uncertainty is not None and len(e.uncertainty.mahalanobis2):
         note = f"50 % region: {100 * e.uncertainty.coverage(0.5):.0f} % · ECE {number(e.uncertainty.existence_ece)}"
         tiles.append(_tile("in the 90 % region", f"{100 * e.uncertainty.coverage(0.9):.0f}", "%", note))
@@ -164,12 +94,12 @@ def _tile(what: str, value: str, unit: str, note: str, mood: str = "") -> dict[s
 
 def _alerts(e: Evaluation) -> list[str]:
     failed = [f"{s.node}: {s.failed} failed steps; last: {s.last_error}" for s in e.run.statuses.values() if s.failed]
-    lost = [
-        f"{s.node} lost {n} messages on the bus: {what}"
-        for s in e.run.statuses.values()
-        for what, n in s.losses.items()
-        if n and what.endswith(_BUS_LOSSES)
-    ]
+    lost = []
+    for status in e.run.statuses.values():
+        on_bus = {what: n for what, n in status.losses.items() if n and what.endswith(_BUS_LOSSES)}
+        if on_bus:
+            which = ", ".join(f"{what} {n}" for what, n in on_bus.items())
+            lost.append(f"{status.node} lost {sum(on_bus.values())} messages on the bus: {which}")
     return [*failed, *lost, *(f"Recording damaged: {what}" for what in e.run.damage)]
 
 
@@ -256,104 +186,3 @@ def _stages(e: Evaluation) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _detection(e: Evaluation) -> dict[str, Any]:
-    fused, best = e.detection["fused"], e.best_sensor
-    sources = [("fused", fused, "fused")]
-    sources += [(s, r, "") for s, r in e.detection.items() if s != "fused"]
-    sources += [(f"streaming, {name}", r, "dim") for name, r in e.streaming.items()]
-    lead = "No class has enough labels in the scored region."
-    if fused.counted:
-        lead = f"nuScenes average precision by centre distance. Fused <b>{fused.mean_ap:.3f}</b>"
-        lead += f"; best single sensor {escape(best)} {e.detection[best].mean_ap:.3f}." if best else "."
-        lead += f" Scored: {e.config.region}."
-    return {
-        "detection_lead": lead,
-        "thresholds": [f"{t:g}" for t in e.config.distance_thresholds_m],
-        "reach": f"{e.config.hota_zero_m:g}",
-        "match_threshold": f"{e.config.match_threshold_m:g}",
-        "sources": [{"name": n, "style": style, "numbers": _source(e, r)} for n, r, style in sources],
-        "classes": [_class(e, name) for name in fused.classes],
-        "bias": [
-            {
-                "name": name,
-                "pairs": len(found.errors),
-                "numbers": [
-                    f"{number(m, 2)} <span class='dim'>± {number(s, 2)}</span>"
-                    for m, s in zip(found.median, found.spread, strict=True)
-                ],
-            }
-            for name, found in e.bias.items()
-        ],
-    }
-
-
-def _source(e: Evaluation, result: DetectionResult) -> list[str]:
-    by_threshold = [result.mean_ap_at(t) for t in e.config.distance_thresholds_m]
-    errors = [result.mean_error(error) for error in ERRORS]
-    return [number(v) for v in (result.mean_ap, *by_threshold, *errors, result.nds_without_attributes)]
-
-
-def _class(e: Evaluation, name: str) -> dict[str, Any]:
-    scores = e.detection["fused"].classes[name]
-    singles = {s: r.classes[name].mean_ap for s, r in e.detection.items() if s != "fused" and name in r.classes}
-    best = max(singles, key=lambda s: singles[s], default="")
-    single = f"{singles[best]:.3f} <span class='dim'>{escape(best)}</span>" if best else "–"
-    numbers = [f"<b>{scores.mean_ap:.3f}</b>", *(number(ap) for ap in scores.ap.values()), single]
-    numbers += [number(scores.errors[error]) for error in ERRORS]
-    return {"name": name.replace("_", " "), "labels": scores.truths, "numbers": numbers}
-
-
-def _tracking(e: Evaluation) -> dict[str, Any]:
-    t = e.tracking
-    assert t is not None
-    rows = [
-        {
-            "name": name,
-            "numbers": [
-                *(number(x) for x in (a.amota, a.amotp, t.hota[name].hota, t.hota[name].deta, t.hota[name].assa)),
-                *(number(x) for x in (c.mota, t.idf1[name], c.recall, c.precision)),
-                c.switches,
-                c.fragmentations,
-                f"{c.mostly_tracked} / {c.mostly_lost}",
-            ],
-        }
-        for name, a in t.amota.items()
-        for c in [t.clear[name]]
-    ]
-    v = e.metrics.values
-    lead = (
-        f"<b>{v['tracking/objects']}</b> labelled objects. AMOTA sweeps all tracks over recall as nuScenes does; HOTA,"
-        f" MOTA and IDF1 take tracks of existence {e.config.confirmed_existence:g} or more, matched within"
-        f" {e.config.hota_zero_m / 2:g} m. AMOTA fills a track's holes, so gaps show only in the others."
-    )
-    return {"tracking": rows, "tracking_lead": lead}
-
-
-def _causes(gaps: Sequence[Gap]) -> list[dict[str, Any]]:
-    """Object-frames lost by cause and kind, most first."""
-    lost = Counter((g.cause, g.kind) for g in gaps for _ in g.moments)
-    total = sum(lost.values())
-    rows = []
-    for cause in {cause for cause, _ in lost}:
-        by_kind = [lost[cause, kind] for kind in KINDS]
-        rows.append({"cause": cause, "numbers": [*by_kind, sum(by_kind)], "share": f"{100 * sum(by_kind) / total:.1f}"})
-    return sorted(rows, key=lambda row: (-row["numbers"][-1], row["cause"]))
-
-
-def _gaps_lead(gaps: Sequence[Gap]) -> str:
-    between = [g for g in gaps if g.kind == "between"]
-    if not between:
-        return "No object was lost and found again."
-    worst = max(between, key=lambda g: g.duration_ns)
-    return (
-        f"<b>{len(between)}</b> times an object was lost and found again; the longest is {worst.history.name},"
-        f" {worst.duration_ns / 1e9:.1f} s at {worst.range_m:.0f} m. A sensor saw it where a detection lies within the"
-        " match distance, or a tenth of the range, of the label at its own instant."
-        " In the pictures the lost object is in the middle; markers: △ camera, + LiDAR, ◇ radar detections."
-    )
-
-
-def _mean(values: Sequence[float] | np.ndarray) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")

@@ -60,7 +60,7 @@ def latency_parts(latency: Latency, colours: Mapping[str, str]) -> Figure | None
     """Where the time of a median and of a slow scene went."""
     totals = np.array([s.from_arrival_ms for s in latency.scenes])
     order = np.argsort(totals)
-    picks = [("median scene", order[len(order) // 2]), ("slowest scene in 100", order[int(0.99 * (len(order) - 1))])]
+    picks = [("median scene", order[len(order) // 2]), ("99th percentile", order[int(0.99 * (len(order) - 1))])]
     fig, (ax,) = style.figure(_WIDE, 1.7)
     for y, (_, pick) in enumerate(picks):
         left = 0.0
@@ -73,7 +73,7 @@ def latency_parts(latency: Latency, colours: Mapping[str, str]) -> Figure | None
                     left + took / 2, y, f"{name}\n{took:.1f}", ha="center", va="center", color="white", fontsize=7.5
                 )
             left += took
-        ax.text(left, y, f"  {left:.1f} ms", va="center", fontsize=8.5)
+        ax.annotate(f"{left:.1f} ms", (left, y), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
     ax.set_yticks(range(len(picks)), [name for name, _ in picks])
     ax.invert_yaxis()
     ax.set_xlabel("ms since the last sensor message that the scene needed")

@@ -12,7 +12,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from pipeline.evaluate import page, plots, style, timeline
+from pipeline.evaluate import page, page_scores, plots, style, timeline
 from pipeline.evaluate.boxes import centre_distance
 from pipeline.evaluate.detection import Sample
 from pipeline.evaluate.draw import CLASS_RGB, Bev, draw_bev
@@ -57,7 +57,7 @@ def render(e: Evaluation) -> str:
         "matrix": timeline.matrix(e.alignment, [f.time_ns for f in e.run.frames], colours),
         "drops": plots.drops(e.run, colours, start_ns),
         "shots": pictures.shots,
-        "gaps": [page.gap_card(e, gap, pictures.gaps.get(gap.number, "")) for gap in cards],
+        "gaps": [page_scores.gap_card(e, gap, pictures.gaps.get(gap.number, "")) for gap in cards],
         "gaps_left_out": max(0, len(e.gaps) - len(cards)),
         "timeline": timeline.tracks(shown, e.gaps, start_ns, len(cards)),
         "tracks_left_out": len(e.histories) - len(shown),
@@ -71,14 +71,14 @@ def render(e: Evaluation) -> str:
     if e.detection:
         context["pr"] = plots.precision_recall(e.detection, e.config.match_threshold_m, colours)
     if e.uncertainty is not None and len(e.uncertainty.existence):
-        context |= {"honesty": plots.honesty(e.uncertainty), "honesty_lead": page.honesty_lead(e)}
+        context |= {"honesty": plots.honesty(e.uncertainty), "honesty_lead": page_scores.honesty_lead(e)}
     sensors, tracks = track_weights(e.run)
     if tracks and any(t.weight.any() for t in tracks):
         chosen = tracks[:_WEIGHT_TRACKS]
         titles = _track_titles(e, chosen)
         context["mean_weights"] = plots.mean_weights(sensors, tracks, colours, start_ns)
         context["weights"] = plots.weights(sensors, chosen, titles, colours, start_ns)
-        context["weights_lead"] = page.weights_lead(e)
+        context["weights_lead"] = page_scores.weights_lead(e)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.ChainableUndefined
     )
