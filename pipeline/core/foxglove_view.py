@@ -7,7 +7,7 @@ Frames: a sensor's frame is named after the sensor, ``ego`` and ``odom`` are our
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from foxglove import messages as fg
 from calibration.camera import KannalaBrandt, Pinhole
 from calibration.rig import CameraSensor, Rig
 from calibration.se3 import SE3
+from pipeline.core.arrays import Payload
 from pipeline.core.messages import (
     CLASSES,
     POINT,
@@ -84,34 +85,14 @@ def _varint(value: int) -> bytes:
 
 def view(message: Message) -> View | None:
     """The Foxglove view of a message, or None where Foxglove has no type for it or its numbers make no picture."""
+    draw = _DRAWN.get(type(message.payload))
+    if draw is None:
+        return None
     try:
         with np.errstate(all="ignore"):
-            return _view(message)
+            return draw(message.payload, _timestamp(message.stamp.time_ns), message.source)
     except (ValueError, OverflowError):  # a pose that is none, an image size beyond 32 bits
         return None
-
-
-def _view(message: Message) -> View | None:
-    payload = message.payload
-    time = _timestamp(message.stamp.time_ns)
-    if isinstance(payload, CameraImage):
-        return _image(payload, time, message.source)
-    if isinstance(payload, PointCloud):
-        return _points(payload.points, _POINT_FIELDS, time, message.source)
-    if isinstance(payload, RadarScan):
-        return _points(payload.points, _RADAR_FIELDS, time, message.source)
-    if isinstance(payload, EgoPose):
-        pose = _transform("odom", message.source, payload.odom_SE3_ego, time)
-        return View(fg.FrameTransform.get_schema(), pose.encode())
-    if isinstance(payload, GnssFix):
-        return _location(payload, time, message.source)
-    if isinstance(payload, Scene):
-        return _boxes(_tracks(payload, time), time)
-    if isinstance(payload, TruthObjects):
-        return _boxes(_labels(payload, time), time)
-    if isinstance(payload, Detections):
-        return _boxes(_detections(payload, time), time)
-    return None
 
 
 def rig_views(rig: Rig, time_ns: int) -> list[tuple[str, View]]:
@@ -189,6 +170,10 @@ def _location(fix: GnssFix, time: fg.Timestamp, frame: str) -> View:
         position_covariance_type=kinds.Approximated if known else kinds.Unknown,
     )
     return View(fg.LocationFix.get_schema(), location.encode())
+
+
+def _ego(pose: EgoPose, time: fg.Timestamp, frame: str) -> View:
+    return View(fg.FrameTransform.get_schema(), _transform("odom", frame, pose.odom_SE3_ego, time).encode())
 
 
 def _boxes(entities: list[fg.SceneEntity], time: fg.Timestamp) -> View:
@@ -346,3 +331,15 @@ def _camera_calibration(camera: CameraSensor, time: fg.Timestamp) -> fg.CameraCa
         R=[1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0],
         P=[lens.fx, 0, lens.cx, 0, 0, lens.fy, lens.cy, 0, 0, 0, 1.0, 0],
     )
+
+
+_DRAWN: dict[type[Payload], Callable[[Any, fg.Timestamp, str], View]] = {
+    CameraImage: _image,
+    PointCloud: lambda cloud, time, frame: _points(cloud.points, _POINT_FIELDS, time, frame),
+    RadarScan: lambda scan, time, frame: _points(scan.points, _RADAR_FIELDS, time, frame),
+    EgoPose: _ego,
+    GnssFix: _location,
+    Scene: lambda scene, time, _: _boxes(_tracks(scene, time), time),
+    TruthObjects: lambda truth, time, _: _boxes(_labels(truth, time), time),
+    Detections: lambda found, time, _: _boxes(_detections(found, time), time),
+}

@@ -36,6 +36,7 @@ from pipeline.core.recording_writer import (
     include,
     rig_of,
     span_texts,
+    spans_of,
 )
 
 __all__ = ["INFO_TOPIC", "RecordingReader", "RecordingSettings", "RecordingWriter", "Repair", "TopicSpan", "repair"]
@@ -181,11 +182,7 @@ class RecordingReader:
             return None
         for index in self._file.metadata:
             if index.name == SPANS:
-                texts = self._file.read_metadata(index)
-                try:
-                    return {topic: msgspec.json.decode(text, type=TopicSpan) for topic, text in texts.items()}
-                except msgspec.DecodeError as error:
-                    raise BadInput(self.path, f"metadata {SPANS}", "times per topic", error) from error
+                return spans_of(self._file.read_metadata(index))
         return None
 
 

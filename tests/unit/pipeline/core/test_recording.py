@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -265,3 +266,16 @@ def test_parts_of_a_rig_without_sensors(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "a.mcap", nothing):
         pass
     assert decoded(tmp_path / "a.mcap", "rig/transforms")[0].transforms == []
+
+
+def test_reading_holds_a_few_chunks_only(tmp_path: Path) -> None:
+    content = recordings.messages(frames=60, image_bytes=400_000, points=8_000)
+    path = recordings.write_recording(tmp_path / "a.mcap", content, RecordingSettings(chunk_bytes=1 << 20))
+    del content
+    with RecordingReader(path) as reader:
+        tracemalloc.start()
+        count = sum(1 for _ in reader.messages())
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert count == 301
+    assert peak < 10 << 20 < path.stat().st_size / 2
