@@ -20,7 +20,7 @@ from fusion.tracks import Tracks
 from pipeline.core.messages import C
 from pipeline.core.settings import Settings
 
-_MAX_WANDER = 1.0  # m2: bound of what `innovate` adds to R
+_SAME_M = 0.3  # no two objects are nearer than that
 
 
 class AssociationSettings(Settings, frozen=True):
@@ -59,7 +59,7 @@ def candidates(
 ) -> Pairs:
     """All pairs inside the gate; the tracks stand at ``time_ns``, each detection is met at its own instant."""
     ahead = seconds(z.time_ns - time_ns)
-    row, column = _near(tracks, z, ahead, settings)
+    row, column = _near(tracks, z, ahead, accel_psd, settings)
     pair_z, cov = z.take(column), tracks.cov[row]
     cov[:, 0, 0] += settings.slack_m**2
     cov[:, 1, 1] += settings.slack_m**2
@@ -67,29 +67,53 @@ def candidates(
     distance = seen.distance()
 
     log_clutter = np.full(len(row), np.log(settings.clutter_per_m3))
-    if seen.present[:, 3:].any():
-        width = np.where(pair_z.ambiguity > 0.0, pair_z.ambiguity, 4.0 * settings.velocity_clutter)
+    if 3 in seen.measured:
         log_clutter -= 2.0 * np.log(4.0 * settings.velocity_clutter) * seen.present[:, 3]
-        log_clutter -= np.log(width) * seen.present[:, 5]
+    if 5 in seen.measured:
+        width = np.where(pair_z.ambiguity > 0.0, pair_z.ambiguity, 4.0 * settings.velocity_clutter)
+        log_clutter -= np.log(width) * seen.present[:, -1]
     agreement = np.log(C * np.einsum("nc,nc->n", tracks.class_prob[row], pair_z.class_prob) + 1e-3)
     gain = -0.5 * (distance + seen.log_norm()) - log_clutter + settings.class_weight * agreement + pair_z.odds
     return Pairs(row, column, gain).take((distance < settings.gate_sigmas**2) & (gain > 0.0))
 
 
 def _near(
-    tracks: Tracks, z: Measurements, ahead: FloatArray, settings: AssociationSettings
+    tracks: Tracks, z: Measurements, ahead: FloatArray, accel_psd: FloatArray, settings: AssociationSettings
 ) -> tuple[IntArray, IntArray]:
-    """Pairs that can be inside the gate at all: d' S^-1 d >= |d|^2 / trace(S), in the plane."""
-    x = z.value[None, :, 0] - tracks.mean[:, 0, None] - ahead * tracks.mean[:, 3, None]  # (M, N)
-    y = z.value[None, :, 1] - tracks.mean[:, 1, None] - ahead * tracks.mean[:, 4, None]
+    """Pairs that can be inside the gate at all, judged by their horizontal positions alone."""
+    loose = z.R[:, :2, :2].copy()
+    wander = accel_psd.max(initial=0.0) * np.abs(ahead) ** 3 / 3.0  # the most that `innovate` adds
+    loose[:, [0, 1], [0, 1]] += (settings.slack_m**2 + wander)[:, None]
+    reach = settings.gate_sigmas * np.sqrt(loose[:, 0, 0] + loose[:, 1, 1])
+    row, column = np.nonzero(_within_reach(tracks, z, ahead, reach, settings.gate_sigmas))
+    P, R, ahead = tracks.cov[row], loose[column], ahead[column]
+    x, y = (z.value[column, axis] - tracks.mean[row, axis] - ahead * tracks.mean[row, axis + 3] for axis in (0, 1))
+    a = P[:, 0, 0] + (2.0 * P[:, 0, 3] + P[:, 3, 3] * ahead) * ahead + R[:, 0, 0]
+    b = P[:, 0, 1] + (P[:, 0, 4] + P[:, 1, 3] + P[:, 3, 4] * ahead) * ahead + R[:, 0, 1]
+    d = P[:, 1, 1] + (2.0 * P[:, 1, 4] + P[:, 4, 4] * ahead) * ahead + R[:, 1, 1]
+    near = a * y * y - 2.0 * b * x * y + d * x * x < settings.gate_sigmas**2 * (a * d - b * b)
+    return row[near].astype(np.int64), column[near].astype(np.int64)
+
+
+def _within_reach(tracks: Tracks, z: Measurements, ahead: FloatArray, s: FloatArray, gate_sigmas: float) -> BoolArray:
+    """(M, N) |p - q| <= r + s: no gate of a track at p and a detection at q reaches further, whatever its shape.
+
+    Squared and multiplied out, that is the sign of one matrix product: (p.p - r r) + (q.q - s s) - 2 (p.q + r s) <= 0.
+    """
+    m, n = len(tracks), len(z)
+    early, late = float(ahead.min(initial=0.0)), float(ahead.max(initial=0.0))
+    middle, half = 0.5 * (early + late), 0.5 * (late - early)
+    origin = z.value[:, :2].mean(axis=0) if n else np.zeros(2)
+    p = tracks.mean[:, :2] + middle * tracks.mean[:, 3:] - origin
+    q = z.value[:, :2] - origin
     P = tracks.cov
-    constant = P[:, 0, 0] + P[:, 1, 1] + 2.0 * settings.slack_m**2
-    linear = 2.0 * (P[:, 0, 3] + P[:, 1, 4])
-    quadratic = P[:, 3, 3] + P[:, 4, 4]
-    trace = (quadratic[:, None] * ahead + linear[:, None]) * ahead
-    trace += constant[:, None] + (z.R[:, 0, 0] + z.R[:, 1, 1] + _MAX_WANDER)[None, :]
-    row, column = np.nonzero(x * x + y * y < settings.gate_sigmas**2 * trace)
-    return row.astype(np.int64), column.astype(np.int64)
+    constant, linear, quadratic = P[:, 0, 0] + P[:, 1, 1], 2.0 * (P[:, 0, 3] + P[:, 1, 4]), P[:, 3, 3] + P[:, 4, 4]
+    # the trace of a covariance bounds its largest axis; it is convex in time, so the ends bound what lies between
+    trace = np.maximum(*(constant + (linear + quadratic * t) * t for t in (early, late)))
+    r = gate_sigmas * np.sqrt(trace) + half * np.hypot(tracks.mean[:, 3], tracks.mean[:, 4])
+    left = np.column_stack([p, r, (p * p).sum(axis=1) - r * r, np.ones(m)])
+    right = np.column_stack([-2.0 * q, -2.0 * s, np.ones(n), (q * q).sum(axis=1) - s * s])
+    return np.asarray(left @ right.T <= 1e-6)
 
 
 def assign(pairs: Pairs, z: Measurements) -> tuple[IntArray, IntArray]:
@@ -145,22 +169,24 @@ def founders(pairs: Pairs, z: Measurements) -> IntArray:
     return founder
 
 
-def duplicate_tracks(tracks: Tracks, told_apart: BoolArray, near: float) -> BoolArray:
+def duplicate_tracks(tracks: Tracks, hit: BoolArray, near: float) -> BoolArray:
     """(M,) which tracks only repeat another: nearer than the share ``near`` of their width, and never told apart.
 
-    told_apart (M, M): whether one sensor saw both in this frame set. Of two, the one with more evidence stays, then the
-    older.
+    hit (M, S): which sensors saw which track in this frame set; one that saw both tells them apart. Of two, the one
+    with more evidence stays, then the older.
     """
     repeats = np.zeros(len(tracks), dtype=bool)
-    x = tracks.mean[:, 0, None] - tracks.mean[None, :, 0]
-    y = tracks.mean[:, 1, None] - tracks.mean[None, :, 1]
     width = np.minimum(tracks.size[:, 0], tracks.size[:, 1])
-    reach = np.maximum(near * np.minimum(width[:, None], width[None, :]), 0.3)
-    close = (x * x + y * y < reach * reach) & ~told_apart
+    tree = KDTree(tracks.mean[:, :2])
+    close = tree.query_pairs(max(near * float(width.max(initial=0.0)), _SAME_M), output_type="ndarray")
     rank = np.empty(len(tracks), dtype=np.int64)
     rank[np.lexsort((tracks.id, -tracks.evidence))] = np.arange(len(tracks))
-    first, second = np.nonzero(close & (rank[:, None] < rank[None, :]))
-    for k in np.argsort(rank[first], kind="stable"):
-        if not repeats[first[k]]:
-            repeats[second[k]] = True
+    better = np.where(rank[close[:, 0]] < rank[close[:, 1]], close[:, 0], close[:, 1])
+    worse = close.sum(axis=1) - better
+    for k in np.lexsort((rank[worse], rank[better])):
+        first, second = better[k], worse[k]
+        apart = np.hypot(*(tracks.mean[first, :2] - tracks.mean[second, :2]))
+        reach = max(near * min(width[first], width[second]), _SAME_M)
+        if apart < reach and not repeats[first] and not (hit[first] & hit[second]).any():
+            repeats[second] = True
     return repeats

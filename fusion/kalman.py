@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion.measurements import MEASURED, BoolArray, FloatArray, IntArray, Measurements
+from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements
 
 STATE = 5
 _EYE = np.eye(STATE)
@@ -50,7 +50,8 @@ class Innovation(NamedTuple):
     H: FloatArray  # (N, m, 5)
     R: FloatArray  # (N, m, m)
     S: FloatArray  # (N, m, m) = H P H' + R
-    present: BoolArray  # (N, 6) what was measured
+    measured: IntArray  # (m,) which of the six
+    present: BoolArray  # (N, m) what was measured
 
     def distance(self) -> FloatArray:
         """(N,) squared Mahalanobis distance."""
@@ -73,28 +74,27 @@ def innovate(
     the prediction is taken, but only where ``resolve_sigmas`` standard deviations fit into half of it; otherwise the
     radial speed is not used.
     """
-    present, R = z.present, z.R.copy()
-    has_radial = bool(present[:, 5].any())
-    if has_radial:
-        present = present.copy()
-        present[:, 5] &= _resolved(cov, z, resolve_sigmas)
-        R[:, 5, 5] = np.where(present[:, 5], R[:, 5, 5], 1.0)
+    measured = np.flatnonzero(z.present.any(axis=0) | _ALWAYS)
+    has_velocity, has_radial = 3 in measured, 5 in measured
+    present, value = z.present[:, measured], z.value[:, measured]
+    R = z.R[:, measured[:, None], measured]
     wander = accel_psd * np.abs(ahead) ** 3 / 3.0
     R[:, 0, 0] += wander
     R[:, 1, 1] += wander
-    H = np.zeros((len(mean), MEASURED, STATE))
+    H = np.zeros((len(mean), len(measured), STATE))
     H[:, [0, 1, 2], [0, 1, 2]] = 1.0
     H[:, 0, 3] = H[:, 1, 4] = ahead
-    H[:, 3, 3] = H[:, 4, 4] = present[:, 3]
-    H[:, 5, 3:] = z.sight * present[:, 5, None]
-    residual = np.where(present, z.value - (H @ mean[..., None])[..., 0], 0.0)
+    if has_velocity:
+        H[:, 3, 3] = H[:, 4, 4] = present[:, 3]
+    if has_radial:
+        present[:, -1] &= _resolved(cov, z, resolve_sigmas)
+        R[:, -1, -1] = np.where(present[:, -1], R[:, -1, -1], 1.0)
+        H[:, -1, 3:] = z.sight * present[:, -1, None]
+    residual = (value - (H @ mean[..., None])[..., 0]) * present
     if has_radial:
         width = np.where(z.ambiguity > 0.0, z.ambiguity, np.inf)
-        residual[:, 5] -= np.where(z.ambiguity > 0.0, z.ambiguity, 0.0) * np.round(residual[:, 5] / width)
-
-    measured = np.flatnonzero(z.present.any(axis=0) | _ALWAYS)
-    H, R = H[:, measured], R[:, measured[:, None], measured]
-    return Innovation(residual[:, measured], H, R, H @ cov @ np.swapaxes(H, 1, 2) + R, present)
+        residual[:, -1] -= np.where(z.ambiguity > 0.0, z.ambiguity, 0.0) * np.round(residual[:, -1] / width)
+    return Innovation(residual, H, R, H @ cov @ np.swapaxes(H, 1, 2) + R, measured, present)
 
 
 def _resolved(cov: FloatArray, z: Measurements, resolve_sigmas: float) -> BoolArray:

@@ -194,8 +194,7 @@ class Tracker:
         settings = self.settings
         lives = existence.probability(tracks.evidence) >= settings.existence.death
         lives &= seconds(self._time_ns - tracks.seen_ns) <= settings.existence.max_coast_s
-        hit = seen.hit.astype(np.float32)
-        lives &= ~duplicate_tracks(tracks, hit @ hit.T > 0.0, settings.merge)
+        lives &= ~duplicate_tracks(tracks, seen.hit, settings.merge)
         surplus = np.lexsort((tracks.id, -tracks.evidence))[settings.max_tracks :]
         lives[surplus] = False
         return lives

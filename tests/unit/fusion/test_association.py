@@ -134,8 +134,9 @@ def test_a_track_that_repeats_another_goes_unless_one_sensor_tells_them_apart():
     z = table([Sensor("a", "lidar", (0.01, 0.01, 0.01))], [Thing((10, 0, 0.8), (0, 0)), Thing((10.4, 0, 0.8), (0, 0))])
     tracks = tracks_at(z)
     tracks.evidence[:] = [1.0, 2.0]
-    assert duplicate_tracks(tracks, np.zeros((2, 2), bool), 0.5).tolist() == [True, False]
-    assert not duplicate_tracks(tracks, np.ones((2, 2), bool), 0.5).any()
+    by_turns, at_once = np.eye(2, dtype=bool), np.ones((2, 2), dtype=bool)
+    assert duplicate_tracks(tracks, by_turns, 0.5).tolist() == [True, False]
+    assert not duplicate_tracks(tracks, at_once, 0.5).any()
     apart = take(tracks, np.array([0, 1]))
     apart.mean[1, 0] += 3.0
-    assert not duplicate_tracks(apart, np.zeros((2, 2), bool), 0.5).any()
+    assert not duplicate_tracks(apart, by_turns, 0.5).any()
