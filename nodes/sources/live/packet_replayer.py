@@ -12,6 +12,7 @@ run that much too fast, which a clock model rightly takes for a broken clock: th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
 import logging
 import random
@@ -128,7 +129,7 @@ def _lidar_datagrams(
 def disturbed(datagrams: Iterable[Datagram], faults: Faults, done: Counter[str]) -> Iterator[Datagram]:
     """The datagrams as they come through a bad network; ``done`` counts what was done to them."""
     chance = random.Random(faults.seed)
-    held: Datagram | None = None
+    held: list[Datagram] = []
     for datagram in datagrams:
         if chance.random() < faults.drop:
             done["drop"] += 1
@@ -140,16 +141,14 @@ def disturbed(datagrams: Iterable[Datagram], faults: Faults, done: Counter[str])
             datagram = datagram._replace(data=bytes(data))
         twice = chance.random() < faults.duplicate
         done["duplicate"] += twice
-        if held is None and chance.random() < faults.reorder:
+        if not held and chance.random() < faults.reorder:
             done["reorder"] += 1
-            held = datagram
+            held = [datagram] * (1 + twice)
             continue
         yield from [datagram] * (1 + twice)
-        if held is not None:
-            yield held._replace(time_ns=datagram.time_ns)
-            held = None
-    if held is not None:
-        yield held
+        yield from (late._replace(time_ns=datagram.time_ns) for late in held)
+        held = []
+    yield from held
 
 
 def replay(
@@ -170,7 +169,8 @@ def replay(
     return count
 
 
-def udp_sender(address: str, allow_remote: bool = False) -> Callable[[bytes], int]:
+@contextlib.contextmanager
+def udp_sender(address: str, allow_remote: bool = False) -> Iterator[Callable[[bytes], int]]:
     """Sends to HOST:PORT.
 
     Raises:
@@ -185,8 +185,8 @@ def udp_sender(address: str, allow_remote: bool = False) -> Callable[[bytes], in
         raise BadInput("packet replayer", "to", "HOST:PORT", f"{address}: {error}") from error
     if not ip.is_loopback and not allow_remote:
         raise BadInput("packet replayer", "to", "a loopback address, or --allow-remote", address)
-    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    return lambda data: sender.sendto(data, to)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        yield lambda data: sender.sendto(data, to)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -204,27 +204,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
     args = parser.parse_args(arguments)
     clock = SystemClock()
-    begin_ns = clock.now_ns() + _LEAD_NS
     done: Counter[str] = Counter()
     try:
-        send = udp_sender(args.to, args.allow_remote)
         faults = Faults(
             drop=args.drop, duplicate=args.duplicate, reorder=args.reorder, corrupt=args.corrupt, seed=args.seed
         )
-        if args.source.suffix in (".pcap", ".cap", ".dump"):
-            datagrams = capture_datagrams(args.source, begin_ns, args.port)
-        else:
-            drive = open_drive(args.source)
-            shift_ns = begin_ns - drive.start_ns
-            datagrams = drive_datagrams(
-                drive, args.topic, shift_ns=shift_ns, model=MODELS[args.model], radar_id=args.radar_id
-            )
-        count = replay(disturbed(datagrams, faults, done), send, clock, begin_ns, args.rate)
-    except (BadInput, KeyError, ValueError) as error:
+        with udp_sender(args.to, args.allow_remote) as send:
+            begin_ns = clock.now_ns() + _LEAD_NS
+            datagrams = _named(args, begin_ns)
+            count = replay(disturbed(datagrams, faults, done), send, clock, begin_ns, args.rate)
+    except (BadInput, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"sent {count} datagrams" + "".join(f", {number} {what}" for what, number in sorted(done.items()) if number))
     return 0
+
+
+def _named(args: argparse.Namespace, begin_ns: int) -> Iterator[Datagram]:
+    """What the command line names, beginning at ``begin_ns``."""
+    if args.source.suffix in (".pcap", ".cap", ".dump"):
+        return capture_datagrams(args.source, begin_ns, args.port)
+    drive = open_drive(args.source)
+    shift_ns = begin_ns - drive.start_ns
+    return drive_datagrams(drive, args.topic, shift_ns=shift_ns, model=MODELS[args.model], radar_id=args.radar_id)
 
 
 if __name__ == "__main__":

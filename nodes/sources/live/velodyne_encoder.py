@@ -50,7 +50,7 @@ def encode_sweep(
     """One turn of an ideal sensor that turns evenly and ends, with its last firing, at ``end_ns``.
 
     Each point goes to the beam that is nearest in elevation and to the firing that is nearest in azimuth; of several
-    the nearest point is seen. The turn holds as many whole packets as fit in ``sweep_ns``.
+    the nearest point is seen. The turn has as many packets as fit in ``sweep_ns``, evenly spread.
 
     Args:
         points: (N,) of POINT, t_ns relative to ``end_ns``; it matters only at the cut, where azimuth is ambiguous.
@@ -75,7 +75,7 @@ def encode_sweep(
     packets["blocks"]["flag"] = FLAG
     packets["blocks"]["azimuth"] = azimuth.reshape(-1, BLOCKS)
     last_ns = end_ns - model.last_firing_ns
-    times_ns = [last_ns - model.packet_ns * i for i in reversed(range(len(packets)))]
+    times_ns = [last_ns - sweep_ns * i // len(packets) for i in reversed(range(len(packets)))]
     packets["time_us"] = [(time_ns + 500) // 1_000 % HOUR_US for time_ns in times_ns]
     packets["mode"], packets["product"] = SINGLE_RETURN[0], model.product
     encoded = tuple(EncodedPacket(t, p.tobytes()) for t, p in zip(times_ns, packets, strict=True))

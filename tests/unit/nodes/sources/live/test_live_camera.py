@@ -115,7 +115,7 @@ class Device:
         self._position_ms = 0.0
         self.exhausted, self.released = threading.Event(), threading.Event()
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def isOpened(self) -> bool:
         return True
 
     def read(self):
