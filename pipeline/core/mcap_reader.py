@@ -215,7 +215,7 @@ class McapReader:
                     self._take(opcode, bytes(records[at + _RECORD.size : end]))
             at = end
 
-    def _load(self, chunk: ChunkIndex) -> bytes:
+    def _load(self, chunk: ChunkIndex) -> bytes | memoryview:
         """A chunk's records, uncompressed, CRC checked."""
         raw = self._read(chunk.chunk_start_offset, chunk.chunk_length)
         where = f"chunk at offset {chunk.chunk_start_offset}"
@@ -367,14 +367,15 @@ class McapReader:
             raise BadInput(self.path, kind.__name__, "a sound record", repr(error)) from error
 
 
-def _decompress(name: bytes, data: memoryview, size: int) -> bytes:
+def _decompress(name: bytes, data: memoryview, size: int) -> bytes | memoryview:
     """Exactly ``size`` bytes, never more.
 
     Raises:
         ValueError, RuntimeError, ZstdError: not that compression, or another size.
     """
+    records: bytes | memoryview
     if name == b"":
-        records = bytes(data)
+        records = data
     elif name == b"zstd":
         reader = zstandard.ZstdDecompressor().stream_reader(data)
         records = reader.read(size)
