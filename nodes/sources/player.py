@@ -154,6 +154,10 @@ class Player:
             self.position_ns = max(self.position_ns, self._playhead_ns())
             self.paused = True
 
+    def pause_at(self, time_ns: int) -> None:
+        """Pause once everything that arrived up to then is out: players of one drive thereby stop at one place."""
+        self._pause_after_ns = time_ns
+
     def resume(self) -> None:
         self.paused = False
         self._pause_after_ns = None

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from calibration.rig import Rig
 from nodes.sources.drive import Drive
+from pipeline.cli.keys import Keys
 from pipeline.cli.paths import config_file
 from pipeline.cli.progress import RunDisplay
 from pipeline.cli.results import finish_run
@@ -42,6 +43,7 @@ def replay(
     live: Annotated[bool, typer.Option(help="The sources stand in for sensors: arrival is stamped anew.")] = False,
     begin: Begin = 0.0,
     end: End = 0.0,
+    loop: Annotated[bool, typer.Option(help="Begin again at the end; q ends it.")] = False,
     sensors: Sensors = None,
     one_process: Annotated[bool, typer.Option(help="No bus, no processes: for debugging.")] = False,
     ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
@@ -52,6 +54,9 @@ def replay(
 ) -> None:
     """Play a recorded drive through the pipeline, score it and write a report.
 
+    In a terminal, keys control it: space pauses and goes on, s one step, , and . one second back and on,
+    e to the next event (of a recording), + and - the speed, q ends it.
+
     Example: syncline replay drives/pandaset_002 --report out/
     """
     opened = open_named(drive)
@@ -60,6 +65,7 @@ def replay(
         config,
         rate=1.0 if live and not rate else rate,
         live=live,
+        loop=loop,
         ray_address=ray_address,
         follow=str(follow.resolve()) if follow else "",
     )
@@ -145,7 +151,8 @@ def run(config: RunConfig, out: Path, *, one_process: bool, quiet: bool) -> None
         if one_process:
             run_in_one_process(config, out, display.message)
             return
-        state = Supervisor(config, out, display.state).run()
+        with Keys(config) as keys:
+            state = Supervisor(config, out, display.state, keys.poll).run()
     if state.given_up:
         raise BadInput(out / "logs", "processes", "all to end by themselves", f"dead: {sorted(state.given_up)}")
 

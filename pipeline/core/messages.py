@@ -382,6 +382,14 @@ class RunInfo(Payload, frozen=True, kw_only=True):
     graph_yaml: str
 
 
+class Control(Payload, frozen=True, kw_only=True):
+    """What a person asks of a replay. time_ns: drive time to pause at or to go to. rate: drive seconds per second."""
+
+    command: Literal["pause", "resume", "step", "seek", "rate"]
+    time_ns: int = 0
+    rate: float = 1.0
+
+
 class Progress(Payload, frozen=True, kw_only=True):
     """How far fusion has come: everything up to reference instant `reference_ns` is decided."""
 

@@ -142,10 +142,9 @@ def _notes(run: RunLog, truth: TruthTrack, latency: Latency, ledger: LedgerCheck
     yield f"Scored region: {config.region}; ranges by class: " + ", ".join(
         f"{name} {limit:g} m" for name, limit in config.class_range_m.items()
     )
-    yield (
-        f"Means are over the classes with at least {config.min_class_labels} labelled objects in the region, all frames"
-        " together. A scene has no attributes: no AAE, no NDS."
-    )
+    least = config.min_class_labels
+    enough = f"with {least} or more labelled objects" if least > 1 else "with labelled objects"
+    yield f"Means are over the classes {enough} in the region. A scene has no attributes: no AAE, no NDS."
     yield (
         "Labels are brought to the instant of what is scored: along a line between label frames where the object has an"
         " identity, else at its labelled velocity, else as they are."

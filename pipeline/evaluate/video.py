@@ -30,7 +30,8 @@ _RED = (110, 110, 255)
 class Film:
     """Lays out frames of one run, all of the same size.
 
-    The camera that looks most ahead is large; up to four others stand in pairs below it, from left to right.
+    The camera that looks most ahead is large; up to four others stand in pairs below it, from left to right. Where an
+    image is missing the one before it stays, dark, with the reason.
     """
 
     def __init__(self, run: RunLog, truth: TruthTrack, config: EvalConfig) -> None:
@@ -49,6 +50,7 @@ class Film:
         self._left, self._heights = left, heights
         self.size = (left + _BEV_WIDTH + _BEV_WIDTH * (not left)) // 2 * 2, tall
         self.bev = self._bev()
+        self._newest: dict[str, Image] = {}
 
     def draw(self, view: FrameView) -> Image:
         """(height, width, 3) bgr of `size`."""
@@ -79,16 +81,19 @@ class Film:
 
     def _place(self, canvas: Image, view: FrameView, camera: CameraSensor, x: int, y: int, width: int) -> None:
         height = self._height(camera, width)
+        place = canvas[y : y + height, x : x + width]
         image = view.images.get(camera.name)
         slot = view.frame.slots.get(camera.name)
-        why = "not recorded" if slot is None else slot.missing
-        if image is not None and slot is not None and not slot.missing:
+        if image is not None:  # so the camera was taken into this frame set
             fitted = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-            drawn = draw_camera(fitted, camera, view, self._run, self._truth, self._config.confirmed_existence)
-            canvas[y : y + height, x : x + width] = drawn
+            self._newest[camera.name] = fitted
+            place[:] = draw_camera(fitted, camera, view, self._run, self._truth, self._config.confirmed_existence)
+        elif camera.name in self._newest:
+            place[:] = self._newest[camera.name] // 3
         text(canvas, camera.name, (x + 8, y + 18), (255, 255, 255), 0.42)
         if image is None:
-            text(canvas, why or "no image", (x + 8, y + 38), _RED, 0.5)
+            why = slot.missing if slot is not None and slot.missing else "image not recorded"
+            text(canvas, why, (x + 8, y + 38), _RED, 0.5)
 
     def _caption(self, canvas: Image, view: FrameView) -> None:
         seconds = (view.frame.time_ns - self._run.start_ns) / 1e9

@@ -23,8 +23,9 @@ class RunConfig(Settings, frozen=True):
 
     drive: path or name that `open_named` takes. topics: what its sources publish. rate: drive seconds per second, 0 =
     as fast as every message can be worked on. live: the sources stand in for sensors: arrival is stamped anew, when it
-    happens. start_ns, end_ns: the part to play. window: instants that sources may be ahead of fusion at rate 0.
-    ray_address: cluster to join, empty = a local one. follow: recording whose alignment decisions are repeated.
+    happens. loop: begin again at the end, in a new epoch of every clock. start_ns, end_ns: the part to play. window:
+    instants that sources may be ahead of fusion, unless live. ray_address: cluster to join, empty = a local one.
+    follow: recording whose alignment decisions are repeated.
     restarts: how often a process that died is started again. drivers: by sensor, where real sensors are read and no
     drive is played; all times are then the host's.
     """
@@ -37,6 +38,7 @@ class RunConfig(Settings, frozen=True):
     end_ns: int
     rate: float = 0.0
     live: bool = False
+    loop: bool = False
     window: int = 4
     ray_address: str = ""
     follow: str = ""

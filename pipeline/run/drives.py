@@ -8,7 +8,6 @@ from calibration.rig import Rig
 from nodes.sources.drive import Drive
 from nodes.sources.generated import GeneratedDrive
 from nodes.sources.open_drive import open_drive
-from nodes.sources.recording import RecordedDrive
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import load_yaml
 
@@ -20,10 +19,15 @@ def open_named(name: str) -> Drive:
     """Raises BadInput: no such path, no known layout, a fault in the data, or numbers that are none."""
     if name == "generated" or name.startswith("generated:"):
         return _generated(name)
-    path = Path(name)
+    recording = recording_of(Path(name))
+    return open_drive(recording or Path(name))
+
+
+def recording_of(path: Path) -> Path | None:
+    """The recording that a path means: an .mcap file, or the one in a run's folder; None where it is neither."""
     if (path / _RECORDING).is_file():
-        path = path / _RECORDING
-    return RecordedDrive(path) if path.suffix == ".mcap" else open_drive(path)
+        return path / _RECORDING
+    return path if path.suffix == ".mcap" else None
 
 
 def _generated(name: str) -> GeneratedDrive:

@@ -25,7 +25,7 @@ class Heartbeat:
     def __init__(
         self, name: str, bus: Bus, clock: Clock, stopping: Callable[[], bool], ready: Callable[[], bool]
     ) -> None:
-        self.subscription = bus.subscribe(["run/info", "progress"])
+        self.subscription = bus.subscribe(["run/info", "run/control", "progress"])
         self._name = name
         self._bus = bus
         self._clock = clock

@@ -118,7 +118,8 @@ class NodeLoop:
                 return  # repeated for late comers
             self._started = True
             started_ns = message.payload.started_ns
-            self._run_clock.start(started_ns, self._config.begins_ns(started_ns), self._config.rate)
+            if self._config.live:  # else no deadline passes by itself, however slowly or haltingly a drive is played
+                self._run_clock.start(started_ns, self._config.begins_ns(started_ns), self._config.rate)
         for host in self._hosts:
             if host.wants(message.topic):
                 self._publish(host.take(message, received_ns))

@@ -9,7 +9,7 @@ import msgspec
 from nodes.sources.player import Player, PlayerSettings
 from pipeline.core.bus import Bus
 from pipeline.core.clock import SystemClock
-from pipeline.core.messages import Message, Progress, RunInfo, StreamStatus
+from pipeline.core.messages import Control, Message, Progress, RunInfo, StreamStatus
 from pipeline.graph import source_of
 from pipeline.run.config import RunClock, RunConfig
 from pipeline.run.heartbeat import Heartbeat
@@ -60,8 +60,10 @@ class Source:
         start_ns, begin_ns = config.start_ns, info.started_ns
         if self._restart:
             start_ns, begin_ns = self._reached(), self._clock.now_ns()
-        window = 0 if config.rate else config.window
-        settings = PlayerSettings(rate=config.rate, start_ns=start_ns, end_ns=config.end_ns, window=window)
+        window = 0 if config.live else config.window
+        settings = PlayerSettings(
+            rate=config.rate, start_ns=start_ns, end_ns=config.end_ns, window=window, loop=config.loop
+        )
         return Player(self._drive, self._clock, settings, topics=[self._topic], begin_ns=begin_ns)
 
     def _reached(self) -> int:
@@ -81,6 +83,8 @@ class Source:
         while message is not None:
             if isinstance(message.payload, Progress):
                 player.progress(message.payload)
+            elif isinstance(message.payload, Control):
+                _obey(player, message.payload)
             message = self._subscription.receive(0.0)
         self._heartbeat.beat(self._published, self._losses)
         return not self._stopping()
@@ -99,3 +103,16 @@ class Source:
     def _losses(self) -> dict[str, int]:
         """What this topic's data lacked; the drive counts all of its topics."""
         return {key: count for key, count in self._drive.unreadable.items() if key.startswith(f"{self._topic} ")}
+
+
+def _obey(player: Player, control: Control) -> None:
+    if control.command == "pause":
+        player.pause_at(control.time_ns)
+    elif control.command == "resume":
+        player.resume()
+    elif control.command == "step":
+        player.step()
+    elif control.command == "seek":
+        player.seek(control.time_ns)
+    else:
+        player.set_rate(control.rate)

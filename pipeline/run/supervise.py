@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import LedgerState, Message, NodeStatus, Progress, Stamp
+from pipeline.core.messages import Control, LedgerState, Message, NodeStatus, Progress, Stamp
 from pipeline.graph import source_of
 from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
 from pipeline.run.process import recorder, run_name, run_process
@@ -51,10 +51,17 @@ class Supervisor:
         BadInput: a process did not come up; the message names its log.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, on_change: Callable[[RunState], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        on_change: Callable[[RunState], None] = lambda _: None,
+        controls: Callable[[RunState], Control | None] = lambda _: None,
+    ) -> None:
         self._config = config
         self._folder = folder
         self._on_change = on_change
+        self._controls = controls
         self._clock = SystemClock()
         self._plan = config.plan()
         self._members = {name: tuple(i.name for i in members) for name, members in self._plan.processes.items()}
@@ -125,6 +132,9 @@ class Supervisor:
                 self._speak_for_the_dead(bus)
             self._listen(subscription)
             self._watch()
+            control = self._controls(self.state)
+            if control is not None:
+                bus.publish(self._say("run/control", control))
 
     def _watch(self) -> None:
         """Start again what died before its end, until its restarts are used up."""
@@ -155,9 +165,7 @@ class Supervisor:
                 last_error="process died" if member in dead else (last.last_error if last else ""),
                 ended=True,
             )
-            now_ns = self._clock.now_ns()
-            stamp = Stamp(sensor_ns=now_ns, arrival_ns=now_ns, time_ns=now_ns, sequence=self._count())
-            bus.publish(Message(f"status/{member}", stamp, ended))
+            bus.publish(self._say(f"status/{member}", ended))
 
     def _listen(self, subscription: object) -> None:
         message = subscription.receive(0.05)  # type: ignore[attr-defined]
@@ -174,6 +182,11 @@ class Supervisor:
                 self.state.ledger = payload
             message = subscription.receive(0.0)  # type: ignore[attr-defined]
         self._on_change(self.state)
+
+    def _say(self, topic: str, payload: NodeStatus | Control) -> Message:
+        now_ns = self._clock.now_ns()
+        stamp = Stamp(sensor_ns=now_ns, arrival_ns=now_ns, time_ns=now_ns, sequence=self._count())
+        return Message(topic, stamp, payload)
 
     def _count(self) -> int:
         self._sequence += 1

@@ -328,7 +328,7 @@ class Lane:
             self._phase = self._used_ns = None
             self._lead_ns = 0
         elif last is not None and stamp.time_ns > last.time_ns:
-            period_ns = self._periods.add((stamp.time_ns - last.time_ns) // (stamp.sequence - last.sequence))
+            period_ns = self._periods.add(stamp.time_ns - last.time_ns)
             if len(self._periods) >= _PERIODS // 2:
                 self.period_ns = period_ns or 1
         self._last = stamp

@@ -15,7 +15,7 @@ from pipeline.core.messages import Stamp, StreamStatus
 
 FOREVER_NS = 2**63 - 1
 _MAX_HOLES = 64
-_MAX_EPOCHS = 64
+_MAX_EPOCHS = 16
 _NOTHING_SAID = StreamStatus(sent=0, watermark_ns=0)
 
 
