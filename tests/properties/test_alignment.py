@@ -48,7 +48,7 @@ class Traffic(NamedTuple):
 sensors = st.builds(
     Sensor,
     name=st.just(""),
-    period=st.sampled_from([10, 33, 50, 77, 100, 100, 100, 110, 250]),
+    period=st.sampled_from([20, 33, 50, 77, 100, 100, 100, 110, 250]),
     phase=st.integers(-60, 60),
     delay=st.integers(1, 150),
     jitter=st.sampled_from([0, 3, 20, 80, 400]),
@@ -57,7 +57,7 @@ sensors = st.builds(
     twice=st.sampled_from([0, 0, 10]),
     swapped=st.sampled_from([0, 0, 10]),
     stuck=st.sampled_from([0, 0, 5]),
-    step_after=st.sampled_from([0, 0, 7, 20]),
+    step_after=st.sampled_from([0, 0, 12, 30]),
     dies_after=st.sampled_from([0, 0, 0, 12]),
 )
 

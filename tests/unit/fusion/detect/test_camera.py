@@ -135,3 +135,13 @@ def test_a_fisheye_is_only_another_camera_model() -> None:
 def test_no_boxes_and_tiny_boxes() -> None:
     assert len(lift(boxes(np.zeros((0, 4))), CAMERA, SETTINGS)) == 0
     assert len(lift(boxes(np.array([10.0, 600.0, 12.0, 604.0])), CAMERA, SETTINGS)) == 0
+
+
+def test_a_box_behind_another_is_less_sure() -> None:
+    """Its lower edge is not where the object stands but where the nearer one begins."""
+    behind, free, nearer = [500, 500, 600, 570], [1200, 500, 1300, 570], [450, 520, 650, 640]
+    found = lift(boxes(np.array([behind, free, nearer])), CAMERA, SETTINGS)
+    along = [np.linalg.eigvalsh(c[:2, :2])[1] for c in found.position_cov.astype(np.float64)]
+    across = [np.linalg.eigvalsh(c[:2, :2])[0] for c in found.position_cov.astype(np.float64)]
+    assert along[0] > 1.3 * along[1]
+    assert across[0] > 1.5 * across[1]

@@ -92,14 +92,14 @@ def test_tiles_find_what_is_too_small_for_the_whole_image(left) -> None:
     image = np.zeros((700, 1280, 3), np.uint8)
     image[330:360, left : left + 40] = 255
     assert len(blob(image).score) == 0
-    found = Tiled(blob, (0.3, 0.7), 0.5)(image)
+    found = Tiled(blob, (0.3, 0.7), 1.0, 0.5)(image)
     assert found.edges.tolist() == [[left, 330, left + 40, 360]]
 
 
 def test_an_object_wider_than_a_tile_is_left_to_the_whole_image() -> None:
     image = np.zeros((700, 1280, 3), np.uint8)
     image[320:400, 200:900] = 255
-    found = Tiled(blob, (0.3, 0.7), 0.5)(image)
+    found = Tiled(blob, (0.3, 0.7), 1.0, 0.5)(image)
     assert found.edges.tolist() == [[200, 320, 900, 400]]
 
 

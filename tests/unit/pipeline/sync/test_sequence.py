@@ -168,7 +168,7 @@ def test_memory_stays_bounded_whatever_comes() -> None:
         stream.status(n, StreamStatus(sent=n, watermark_ns=n))
         stream.ready.clear()
     assert len(stream._early) <= 9
-    assert len(stream._epochs) <= 64
+    assert len(stream._epochs) <= 16
     assert max(len(epoch.holes) for epoch in stream._epochs.values()) <= 64
 
 
