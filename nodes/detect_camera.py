@@ -24,14 +24,15 @@ from pipeline.core.settings import Settings
 class OnnxDetector(Settings, frozen=True, tag_field="detector", tag="onnx"):
     """weights: a name that `fusion.detect.weights` knows, or the path of an ONNX file of this layout.
 
-    band: top and bottom, as shares of the image height, of the strip that is searched again in square crops, where far
-    objects are too small for the network's input; none = whole image only.
+    band: top and bottom, as shares of the image height, of the strip that is searched again in crops, where far objects
+    are too small for the network's input; none = whole image only. aspect: width of a crop over its height.
     """
 
     weights: str = "fastestdet"
     layout: Literal["fastestdet", "yolox"] = "fastestdet"
     models_folder: str = ""
     band: tuple[float, float] | None = (0.3, 0.75)
+    aspect: float = 1.0
     network: OnnxSettings = OnnxSettings()
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ def open_detector(settings: OnnxDetector | ColourBlobsSettings) -> Detector2d:
     path = resolve(settings.weights, folder) if named else Path(settings.weights)
     layout = FastestDet if settings.layout == "fastestdet" else Yolox
     whole = layout(path, settings.network)
-    return Tiled(whole, settings.band, settings.network.overlap) if settings.band else whole
+    return Tiled(whole, settings.band, settings.aspect, settings.network.overlap) if settings.band else whole
 
 
 class DetectCamera:

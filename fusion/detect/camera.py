@@ -32,6 +32,8 @@ class LiftSettings(Settings, frozen=True):
     slope_sigma: of the ground against the ego's plane and of the camera's pitch, rad.
     border_px: a box this close to the image border is cut off there.
     max_range_m: farther objects are dropped. min_height_px: so are smaller boxes.
+    covered_range, covered_across: 1-sigma that a nearer box over the whole lower edge adds: to the distance, as a share
+    of it, and across the ray, as a share of the width.
     """
 
     edge_px: float = 1.5
@@ -40,6 +42,8 @@ class LiftSettings(Settings, frozen=True):
     border_px: float = 3.0
     max_range_m: float = 120.0
     min_height_px: float = 8.0
+    covered_range: float = 0.15
+    covered_across: float = 0.4
 
 
 def lift(boxes: ImageBoxes, camera: CameraSensor, settings: LiftSettings) -> Detections:
@@ -63,14 +67,16 @@ def lift(boxes: ImageBoxes, camera: CameraSensor, settings: LiftSettings) -> Det
     rho, rho_var = _distance(
         s_top, s_bottom, edge, tall, tall_sigma, float(ego_SE3_camera.translation[2]), at_top, at_bottom, settings
     )
+    covered = _covered(boxes)
     depth = _HALF_DEPTH[best]
-    rho, rho_var = rho + depth, rho_var + (0.4 * depth) ** 2
+    rho, rho_var = rho + depth, rho_var + (0.4 * depth) ** 2 + (settings.covered_range * covered * rho) ** 2
     ok = np.isfinite(rho) & np.isfinite(azimuth) & (rho > 0) & (rho < settings.max_range_m)
 
     across = np.hypot(
         rho * np.hypot(settings.edge_px, 0.06 * (right - left)) / camera.intrinsics.fx, 0.1 * SIZE_MEAN[best, 1]
     )
     across = np.where(at_side, np.hypot(across, 0.5 * SIZE_MEAN[best, 0]), across)
+    across = np.hypot(across, settings.covered_across * covered * rho * (right - left) / camera.intrinsics.fx)
     upright = np.hypot(rho * edge, 0.15)
     cos, sin = np.cos(azimuth), np.sin(azimuth)
     ray = np.stack([cos, sin, s_middle], axis=1)
@@ -105,6 +111,16 @@ def lift(boxes: ImageBoxes, camera: CameraSensor, settings: LiftSettings) -> Det
         points=np.zeros(n, np.int32),
         embedding=np.zeros((n, 0), np.float32),
     )
+
+
+def _covered(boxes: ImageBoxes) -> FloatArray:
+    """(N,) share of each box's lower edge that boxes standing nearer, hence lower in the image, lie over."""
+    left, top, right, bottom = boxes.edges.astype(np.float64).T
+    nearer = bottom[None] > bottom[:, None] + 0.05 * (bottom - top)[:, None]
+    over_edge = nearer & (top[None] < bottom[:, None])
+    shared = np.minimum(right[:, None], right[None]) - np.maximum(left[:, None], left[None])
+    share = np.where(over_edge, np.maximum(shared, 0.0) / np.maximum(right - left, 1.0)[:, None], 0.0)
+    return np.asarray(share.max(axis=1, initial=0.0))
 
 
 def _slope(pixels: FloatArray, intrinsics: CameraModel, ego_SE3_camera: SE3) -> tuple[FloatArray, FloatArray]:

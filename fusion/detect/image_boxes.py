@@ -63,8 +63,8 @@ def from_coco(edges: Array, score: Array, coco_score: Array) -> ImageBoxes:
 def suppress(boxes: ImageBoxes, overlap: float) -> ImageBoxes:
     """Non-maximum suppression across all classes, best first: a box goes when it shows the same object as a better one.
 
-    It does when intersection over union is above ``overlap``, or when most of the smaller lies in the other and both stand
-    on the same line: then it is a part, as crops find them. One that stands higher is an object behind.
+    It does when intersection over union is above ``overlap``, or when most of the smaller lies in the other and both
+    stand on the same line: then it is a part, as crops find them. One that stands higher is an object behind.
     """
     order = np.argsort(-boxes.score, kind="stable")
     left, top, right, bottom = boxes.edges[order].T

@@ -1,0 +1,161 @@
+"""The baseline detectors on one core: milliseconds per sweep, image and radar cycle.
+
+Recorded frames where they lie beside the checkout, since clutter decides the time; the generated street otherwise.
+Limits: sorting the points by grid cell (every clustering must look at each once), the bare network, one k-d tree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
+from fusion.detect import lidar, radar
+from fusion.detect.camera import LiftSettings, lift
+from fusion.detect.colour_blobs import ColourBlobsSettings
+from fusion.detect.weights import resolve
+from nodes.detect_camera import OnnxDetector, decode_image, open_detector
+from nodes.sources.astyx import AstyxDrive
+from nodes.sources.drive import Drive
+from nodes.sources.generated import GeneratedDrive
+from nodes.sources.pandaset import PandaSetDrive
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import CameraImage, PointCloud, RadarScan
+from pipeline.core.settings import load_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+DRIVES = ROOT.parent / "shared" / "drives"
+REPEATS = 15
+
+
+def run() -> list[dict[str, Any]]:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        rows = _generated()
+        if (DRIVES / "pandaset_002").is_dir():
+            rows += _pandaset()
+        if (DRIVES / "astyx").is_dir():
+            rows += _astyx()
+        return rows
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _generated() -> list[dict[str, Any]]:
+    drive = GeneratedDrive(load_yaml(ROOT / "configs/rigs/demo.yaml", Rig), duration_s=2.0)
+    return [
+        _sweep_row("generated", [_cloud(drive, drive.rig.lidars[0])]),
+        _cycle_row("generated", drive, drive.rig.radars[0]),
+        *_image_rows("generated, painted blobs", drive, drive.rig.cameras[0], ColourBlobsSettings()),
+    ]
+
+
+def _pandaset() -> list[dict[str, Any]]:
+    drive = PandaSetDrive(DRIVES / "pandaset_002")
+    clouds = [_cloud(drive, sensor) for sensor in drive.rig.lidars]
+    rows = [_sweep_row("PandaSet, both LiDARs", clouds), _sweep_row("PandaSet, Pandar64", clouds[:1])]
+    front = drive.rig["front"]
+    assert isinstance(front, CameraSensor)
+    try:
+        resolve("fastestdet")
+    except BadInput:  # `syncline models fetch` gets them
+        return rows
+    for name, settings in (("whole image", OnnxDetector(band=None)), ("image and band", OnnxDetector())):
+        rows += _image_rows(f"PandaSet, FastestDet, {name}", drive, front, settings)
+    return rows
+
+
+def _astyx() -> list[dict[str, Any]]:
+    drive = AstyxDrive(DRIVES / "astyx")
+    return [
+        _sweep_row("Astyx, VLP-16", [_cloud(drive, drive.rig.lidars[0])]),
+        _cycle_row("Astyx", drive, drive.rig.radars[0]),
+    ]
+
+
+def _cloud(drive: Drive, sensor: LidarSensor) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the first sweep in the ego frame, and where the sensor is."""
+    payload = next(iter(drive.messages([f"lidar/{sensor.name}"]))).payload
+    assert isinstance(payload, PointCloud)
+    return np.asarray(sensor.ego_SE3_sensor @ payload.xyz), sensor.ego_SE3_sensor.translation
+
+
+def _sweep_row(name: str, clouds: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    xyz, origin = np.concatenate([xyz for xyz, _ in clouds]), clouds[0][1]
+    t_ns = np.zeros(len(xyz), np.int32)
+    cell = ((xyz[:, :2] + 500.0) / 0.2).astype(np.int64)
+    key = cell[:, 0] * 5000 + cell[:, 1]
+    settings = lidar.LidarSettings()
+    ours, limit = _medians(lambda: lidar.detect(xyz, t_ns, origin, settings, "top"), lambda: np.sort(key))
+    return _row(f"sweep of {len(xyz) / 1000:.0f}k points ({name})", ours, limit, "sorting the points by cell")
+
+
+def _cycle_row(name: str, drive: Drive, sensor: RadarSensor) -> dict[str, Any]:
+    scan = next(iter(drive.messages([f"radar/{sensor.name}"]))).payload
+    assert isinstance(scan, RadarScan)
+    settings, place = radar.RadarSettings(), sensor.ego_SE3_sensor
+    xyz = scan.xyz.astype(np.float64)
+    ours, limit = _medians(
+        lambda: radar.detect(scan, place, None, settings, "front"),
+        lambda: cKDTree(xyz).query_pairs(settings.link_m, output_type="ndarray"),
+    )
+    return _row(f"radar cycle of {len(xyz)} returns ({name})", ours, limit, "one k-d tree and its pairs")
+
+
+def _image_rows(
+    name: str, drive: Drive, sensor: CameraSensor, settings: OnnxDetector | ColourBlobsSettings
+) -> list[dict[str, Any]]:
+    image = next(iter(drive.messages([f"camera/{sensor.name}"]))).payload
+    assert isinstance(image, CameraImage)
+    detector = open_detector(settings)
+    bgr = decode_image(image, sensor, "benchmark")
+    small = np.ascontiguousarray(bgr[:352, :352])
+    ours, limit = _medians(
+        lambda: lift(detector(decode_image(image, sensor, "benchmark")), sensor, LiftSettings()),
+        lambda: decode_image(image, sensor, "benchmark"),
+    )
+    rows = [_row(f"image {image.width}x{image.height}, decoding included ({name})", ours, limit, "decoding alone")]
+    if isinstance(settings, OnnxDetector) and settings.band is None:
+        once, _ = _medians(lambda: detector(small), lambda: None)
+        rows.append(_row("image 352x352: the network, one run", once, 4.7, "model card, one core"))
+    return rows
+
+
+def _medians(*calls: Callable[[], Any]) -> list[float]:
+    """Milliseconds of each, taken in turn so that a busy moment hits all of them."""
+    for call in calls:
+        call()
+    taken = [[_timed(call) for call in calls] for _ in range(REPEATS)]
+    return [float(np.median(column)) * 1e3 for column in zip(*taken, strict=True)]
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _row(name: str, value: float, limit: float, limit_name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": round(value, 2),
+        "unit": "ms",
+        "limit": round(limit, 2),
+        "limit_name": limit_name,
+        "ratio": round(value / limit, 1) if limit else None,
+    }
+
+
+if __name__ == "__main__":
+    from rich.console import Console
+
+    from benchmarks.__main__ import table
+
+    Console().print(table([{"subject": "detect", **row} for row in run()]))
