@@ -23,8 +23,10 @@ class PerSensor:
                 self.values = np.concatenate([self.values, self._row[None]])
         return np.array([self.names.index(name) for name in names], dtype=np.int64)
 
-    def replace(self, names: list[str], values: FloatArray) -> None:
-        """Raises ValueError where the shapes do not fit."""
+    def replaced(self, names: list[str], values: FloatArray) -> PerSensor:
+        """One with these rows instead. Raises ValueError where the shapes do not fit."""
         if values.shape != (len(names), *self._row.shape):
             raise ValueError(f"expected {len(names)} rows of {self._row.shape}, found {values.shape}")
-        self.names, self.values = list(names), values
+        other = PerSensor(self._row)
+        other.names, other.values = list(names), values
+        return other

@@ -54,7 +54,7 @@ def pack(state: State) -> bytes:
 
 
 def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
-    """The state; the memories of the sensors are put into ``factors`` and ``visibility``.
+    """The state; what it remembers of the sensors is of the kinds of ``factors`` and ``visibility``, left as they are.
 
     Raises:
         ValueError: the bytes are not a snapshot of this kind and version, or do not fit together.
@@ -72,9 +72,13 @@ def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
     for name, wanted in pattern.items():
         if found[name].dtype != wanted.dtype or found[name].shape != (len(found["id"]), *wanted.shape[1:]):
             raise ValueError(f"tracker snapshot: column {name} is {found[name].dtype} {found[name].shape}")
-    factors.replace(file.factors.sensors, _array(file.factors.values))
-    visibility.replace(file.visibility.sensors, _array(file.visibility.values))
-    return State(Tracks(**found), factors, visibility, file.next_id, file.time_ns)
+    return State(
+        Tracks(**found),
+        factors.replaced(file.factors.sensors, _array(file.factors.values)),
+        visibility.replaced(file.visibility.sensors, _array(file.visibility.values)),
+        file.next_id,
+        file.time_ns,
+    )
 
 
 def _raw(array: np.ndarray) -> _RawArray:

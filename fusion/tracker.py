@@ -103,7 +103,8 @@ class Tracker:
 
     def restore(self, snapshot: bytes) -> None:
         state = unpack(snapshot, self._noise.factors, self._visibility.counts)
-        self._tracks, self._next_id, self._time_ns = state.tracks, state.next_id, state.time_ns
+        self._tracks, self._noise.factors, self._visibility.counts = state.tracks, state.factors, state.visibility
+        self._next_id, self._time_ns = state.next_id, state.time_ns
 
     def close(self) -> None:
         """Nothing is held outside this object."""
