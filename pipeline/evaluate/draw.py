@@ -122,7 +122,8 @@ def corners(boxes: Boxes) -> FloatArray:
 
 def text(canvas: Image, what: str, at: tuple[int, int], colour: tuple[int, int, int], size: float = 0.45) -> None:
     """With a dark rim, so that it reads on anything."""
-    cv2.putText(canvas, what, at, _FONT, size, (0, 0, 0), 3, cv2.LINE_AA)
+    for shift in ((-1, 0), (1, 0), (0, -1), (0, 1)):  # a thicker stroke would also be a wider text
+        cv2.putText(canvas, what, (at[0] + shift[0], at[1] + shift[1]), _FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
     cv2.putText(canvas, what, at, _FONT, size, colour, 1, cv2.LINE_AA)
 
 
