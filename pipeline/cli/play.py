@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from calibration.rig import Rig
 from nodes.sources.drive import Drive
-from pipeline.cli.keys import Keys
+from pipeline.cli.keys import HELP, Keys
 from pipeline.cli.paths import config_file
 from pipeline.cli.progress import RunDisplay
 from pipeline.cli.results import finish_run
@@ -151,6 +152,8 @@ def run(config: RunConfig, out: Path, *, one_process: bool, quiet: bool) -> None
         if one_process:
             run_in_one_process(config, out, display.message)
             return
+        if sys.stdin.isatty() and not quiet:
+            Console(stderr=True).print(HELP, style="dim")
         with Keys(config) as keys:
             state = Supervisor(config, out, display.state, keys.poll).run()
     if state.given_up:
