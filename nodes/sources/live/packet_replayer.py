@@ -1,19 +1,21 @@
-"""Stands in for a LiDAR or a radar: sends the datagrams of a capture, or of a drive, over UDP.
+"""Stands in for LiDARs and radars: sends the datagrams of a drive, or of a capture, over UDP.
 
+    python -m nodes.sources.live.packet_replayer out/record/run.mcap --live configs/live/rehearsal.yaml --drop 0.01
     python -m nodes.sources.live.packet_replayer capture.pcap --port 2368 --to 127.0.0.1:2368
-    python -m nodes.sources.live.packet_replayer DRIVE --topic lidar/top --model VLP-16 --to 127.0.0.1:2368
-    python -m nodes.sources.live.packet_replayer DRIVE --topic radar/front --to 127.0.0.1:5600 --drop 0.01
 
-A capture goes out byte for byte. A drive's sweeps are encoded as a Velodyne would send them, its radar cycles in our
-own format, with stamps moved to now as by a sensor that is set to the host's time. At another rate than 1 the stamps
-run that much too fast, which a clock model rightly takes for a broken clock: that is for load, not for tests of time.
+A drive's sweeps and radar cycles are encoded for the drivers of a live configuration and sent to where those listen,
+with stamps moved to now as by sensors that are set to the host's time. A capture goes out byte for byte. At another
+rate than 1 a drive's stamps run that much too fast, which a clock model rightly takes for a broken clock: that is for
+load, not for tests of time.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import heapq
 import ipaddress
+import itertools
 import logging
 import random
 import socket
@@ -21,16 +23,18 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from calibration.rig import LidarSensor
 from nodes.sources.drive import Drive
+from nodes.sources.live.camera import CameraSettings
+from nodes.sources.live.config import load_live
 from nodes.sources.live.pcap import read_pcap
-from nodes.sources.live.radar_udp import encode_scan
-from nodes.sources.live.velodyne_encoder import encode_sweep
-from nodes.sources.live.velodyne_packets import MODELS, Axes, Model
+from nodes.sources.live.radar_udp import RadarUdpSettings, encode_scan
+from nodes.sources.live.velodyne import VelodyneSettings
+from nodes.sources.live.velodyne_encoder import EncodedSweep, encode_sweep
 from nodes.sources.open_drive import open_drive
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import BadInput
@@ -38,6 +42,8 @@ from pipeline.core.messages import POINT, PointCloud, RadarScan
 from pipeline.core.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Send: TypeAlias = Callable[[bytes], object]
 
 _LEAD_NS = 200_000_000
 
@@ -75,55 +81,51 @@ def capture_datagrams(path: Path, begin_ns: int, port: int = 0) -> Iterator[Data
 
 
 def drive_datagrams(
-    drive: Drive,
-    topic: str,
-    *,
-    shift_ns: int = 0,
-    model: Model = MODELS["VLP-16"],
-    cut_deg: float = 180.0,
-    axes: Axes = "x_forward",
-    radar_id: int = 0,
+    drive: Drive, topic: str, settings: VelodyneSettings | RadarUdpSettings, shift_ns: int = 0
 ) -> Iterator[Datagram]:
-    """A LiDAR's or radar's messages as its datagrams, all times moved by ``shift_ns``.
+    """A LiDAR's or radar's messages as datagrams that a driver with these settings reads, moved by ``shift_ns``.
 
     Raises:
-        BadInput: not a LiDAR or radar that the drive has.
+        BadInput: the drive has no such topic.
     """
-    if topic in drive.topics and topic.startswith("radar/"):
-        return _radar_datagrams(drive, topic, shift_ns, radar_id)
-    if topic in drive.topics and topic.startswith("lidar/"):
-        return _lidar_datagrams(drive, topic, shift_ns, model, cut_deg, axes)
-    have = [t for t in drive.topics if t.startswith(("lidar/", "radar/"))]
-    raise BadInput(drive.name, "topic", f"one of {have}", topic)
+    if topic not in drive.topics:
+        raise BadInput(drive.name, "topics", topic, list(drive.topics))
+    if isinstance(settings, VelodyneSettings):
+        return _lidar_datagrams(drive, topic, settings, shift_ns)
+    return _radar_datagrams(drive, topic, settings, shift_ns)
 
 
-def _radar_datagrams(drive: Drive, topic: str, shift_ns: int, radar_id: int) -> Iterator[Datagram]:
+def _radar_datagrams(drive: Drive, topic: str, settings: RadarUdpSettings, shift_ns: int) -> Iterator[Datagram]:
     for message in drive.messages([topic]):
         if isinstance(message.payload, RadarScan):
             stamp = message.stamp
-            for data in encode_scan(message.payload, stamp.time_ns + shift_ns, stamp.sequence, radar_id):
+            for data in encode_scan(message.payload, stamp.time_ns + shift_ns, stamp.sequence, settings.radar_id):
                 yield Datagram(stamp.arrival_ns + shift_ns, data)
 
 
-def _lidar_datagrams(
-    drive: Drive, topic: str, shift_ns: int, model: Model, cut_deg: float, axes: Axes
-) -> Iterator[Datagram]:
+def _lidar_datagrams(drive: Drive, topic: str, settings: VelodyneSettings, shift_ns: int) -> Iterator[Datagram]:
     """Each packet goes when its last firing is over; an empty one follows the last sweep, since only that ends it."""
     sensor = drive.rig[topic.rpartition("/")[2]]
     turn_ns = sensor.sweep_ns if isinstance(sensor, LidarSensor) else 100_000_000
+    packet_ns = settings.sensor_model().packet_ns
     end_ns = unsent = 0
     for message in drive.messages([topic]):
         if isinstance(message.payload, PointCloud):
             since_ns = message.stamp.time_ns + shift_ns - end_ns
             end_ns += since_ns
-            sweep_ns = min(turn_ns, since_ns)  # sweeps must not overlap
-            sweep = encode_sweep(message.payload.points, end_ns, model, sweep_ns=sweep_ns, cut_deg=cut_deg, axes=axes)
+            sweep = _encoded(message.payload.points, end_ns, settings, min(turn_ns, since_ns))  # no overlap
             unsent += sweep.unsent
-            yield from (Datagram(time_ns + model.packet_ns, data) for time_ns, data in sweep.packets)
-    none = encode_sweep(np.empty(0, POINT), end_ns + turn_ns, model, sweep_ns=turn_ns, cut_deg=cut_deg, axes=axes)
-    yield Datagram(none.packets[0].time_ns + model.packet_ns, none.packets[0].data)
+            yield from (Datagram(time_ns + packet_ns, data) for time_ns, data in sweep.packets)
+    nothing = _encoded(np.empty(0, POINT), end_ns + turn_ns, settings, turn_ns).packets[0]
+    yield Datagram(nothing.time_ns + packet_ns, nothing.data)
     if unsent:
-        logger.info("%s: %d points that a %s cannot see were left out", topic, unsent, model.name)
+        logger.warning("%s: %d points that a %s cannot see were left out", topic, unsent, settings.model)
+
+
+def _encoded(points: np.ndarray, end_ns: int, settings: VelodyneSettings, sweep_ns: int) -> EncodedSweep:
+    return encode_sweep(
+        points, end_ns, settings.sensor_model(), sweep_ns=sweep_ns, cut_deg=settings.cut_deg, axes=settings.axes
+    )
 
 
 def disturbed(datagrams: Iterable[Datagram], faults: Faults, done: Counter[str]) -> Iterator[Datagram]:
@@ -151,17 +153,16 @@ def disturbed(datagrams: Iterable[Datagram], faults: Faults, done: Counter[str])
     yield from held
 
 
-def replay(
-    datagrams: Iterable[Datagram], send: Callable[[bytes], object], clock: Clock, begin_ns: int, rate: float = 1.0
-) -> int:
-    """Send each datagram when it is due; returns how many were sent.
+def replay(streams: Iterable[tuple[Iterable[Datagram], Send]], clock: Clock, begin_ns: int, rate: float = 1.0) -> int:
+    """Send the datagrams of each stream to where it goes, when they are due; returns how many were sent.
 
     Args:
         begin_ns: host time at which what is of ``begin_ns`` is sent.
         rate: seconds of the datagrams' time per second; 0 = as fast as it goes.
     """
+    queues = [zip(datagrams, itertools.repeat(send), strict=False) for datagrams, send in streams]
     count = 0
-    for datagram in datagrams:
+    for datagram, send in heapq.merge(*queues, key=lambda entry: entry[0].time_ns):
         if rate:
             clock.sleep_until(begin_ns + round((datagram.time_ns - begin_ns) / rate))
         send(datagram.data)
@@ -170,7 +171,7 @@ def replay(
 
 
 @contextlib.contextmanager
-def udp_sender(address: str, allow_remote: bool = False) -> Iterator[Callable[[bytes], int]]:
+def udp_sender(address: str, allow_remote: bool = False) -> Iterator[Send]:
     """Sends to HOST:PORT.
 
     Raises:
@@ -190,14 +191,12 @@ def udp_sender(address: str, allow_remote: bool = False) -> Iterator[Callable[[b
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Send the datagrams of a capture or a drive, as a sensor would.")
-    parser.add_argument("source", type=Path, help="classic pcap file, or a drive")
-    parser.add_argument("--to", default="127.0.0.1:2368", help="HOST:PORT")
-    parser.add_argument("--allow-remote", action="store_true", help="to another machine than this one")
+    parser = argparse.ArgumentParser(description="Send the datagrams of a drive or a capture, as sensors would.")
+    parser.add_argument("source", type=Path, help="a drive, or a classic pcap file")
+    parser.add_argument("--live", type=Path, help="of a drive: the live configuration whose drivers are to hear it")
+    parser.add_argument("--to", default="127.0.0.1:2368", help="of a capture: HOST:PORT to send to")
     parser.add_argument("--port", type=int, default=0, help="of a capture: only datagrams to this port")
-    parser.add_argument("--topic", default="", help="of a drive: such as lidar/top or radar/front")
-    parser.add_argument("--model", choices=list(MODELS), default="VLP-16")
-    parser.add_argument("--radar-id", type=int, default=0)
+    parser.add_argument("--allow-remote", action="store_true", help="to another machine than this one")
     parser.add_argument("--rate", type=float, default=1.0, help="times real time; 0 = as fast as it goes")
     for fault in ("drop", "duplicate", "reorder", "corrupt"):
         parser.add_argument(f"--{fault}", type=float, default=0.0, help="probability per datagram")
@@ -209,10 +208,13 @@ def main(arguments: list[str] | None = None) -> int:
         faults = Faults(
             drop=args.drop, duplicate=args.duplicate, reorder=args.reorder, corrupt=args.corrupt, seed=args.seed
         )
-        with udp_sender(args.to, args.allow_remote) as send:
+        with contextlib.ExitStack() as sockets:
             begin_ns = clock.now_ns() + _LEAD_NS
-            datagrams = _named(args, begin_ns)
-            count = replay(disturbed(datagrams, faults, done), send, clock, begin_ns, args.rate)
+            streams = [
+                (disturbed(datagrams, faults, done), sockets.enter_context(udp_sender(address, args.allow_remote)))
+                for datagrams, address in _named(args, begin_ns)
+            ]
+            count = replay(streams, clock, begin_ns, args.rate)
     except (BadInput, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -220,13 +222,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _named(args: argparse.Namespace, begin_ns: int) -> Iterator[Datagram]:
-    """What the command line names, beginning at ``begin_ns``."""
-    if args.source.suffix in (".pcap", ".cap", ".dump"):
-        return capture_datagrams(args.source, begin_ns, args.port)
+def _named(args: argparse.Namespace, begin_ns: int) -> list[tuple[Iterator[Datagram], str]]:
+    """What the command line names, beginning at ``begin_ns``, and where it goes."""
+    if args.live is None:
+        return [(capture_datagrams(args.source, begin_ns, args.port), args.to)]
     drive = open_drive(args.source)
-    shift_ns = begin_ns - drive.start_ns
-    return drive_datagrams(drive, args.topic, shift_ns=shift_ns, model=MODELS[args.model], radar_id=args.radar_id)
+    drivers, rig = load_live(args.live)
+    streams = []
+    for name, settings in drivers.items():
+        if isinstance(settings, CameraSettings) or settings.receive.transport != "udp":
+            logger.warning("%s: only what is heard over UDP is replayed", name)
+            continue
+        datagrams = drive_datagrams(drive, f"{rig[name].modality}/{name}", settings, begin_ns - drive.start_ns)
+        streams.append((datagrams, settings.receive.address.replace("0.0.0.0:", "127.0.0.1:")))
+    return streams
 
 
 if __name__ == "__main__":

@@ -26,12 +26,13 @@ from nodes.sources.live.packet_replayer import (
     udp_sender,
 )
 from nodes.sources.live.pcap import CapturedDatagram, read_pcap, write_pcap
-from nodes.sources.live.radar_udp import RadarUdp, RadarUdpSettings
+from nodes.sources.live.radar_udp import RadarUdp, RadarUdpSettings, parse_datagram
 from nodes.sources.live.velodyne import Velodyne, VelodyneSettings
-from nodes.sources.live.velodyne_packets import MODELS
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import BadInput
-from pipeline.core.settings import load_yaml
+from pipeline.core.messages import Message, RunInfo, Stamp
+from pipeline.core.recording_writer import RecordingWriter
+from pipeline.core.settings import load_yaml, to_yaml
 from pipeline.transport.feed import UdpFeed
 
 RIG = load_yaml(Path(__file__).resolve().parents[5] / "configs/rigs/demo.yaml", Rig)
@@ -58,7 +59,7 @@ def read_all(driver):
 def test_a_drives_radar_comes_back_as_it_was(drive, listed):
     topic = "radar/radar_front"
     clock = ManualClock(T0)
-    datagrams = drive_datagrams(drive, topic, shift_ns=T0 - drive.start_ns)
+    datagrams = drive_datagrams(drive, topic, RadarUdpSettings(), T0 - drive.start_ns)
     raws = read_all(RadarUdp(RadarUdpSettings(), listed(datagrams, clock), clock))
     assert len(raws) == drive.counts[topic] > 5
     for raw, message in zip(raws, messages(drive, topic), strict=True):
@@ -70,9 +71,9 @@ def test_a_drives_radar_comes_back_as_it_was(drive, listed):
 def test_a_drives_lidar_comes_back_within_quantisation(drive, listed):
     topic = "lidar/lidar_top"
     clock = ManualClock(T0)
-    model = MODELS["HDL-32E"].with_elevation(BEAMS)
-    datagrams = drive_datagrams(drive, topic, shift_ns=T0 - drive.start_ns, model=model)
-    driver = Velodyne(VelodyneSettings(model="HDL-32E", elevation_deg=BEAMS), listed(datagrams, clock), clock)
+    settings = VelodyneSettings(model="HDL-32E", elevation_deg=BEAMS)
+    datagrams = drive_datagrams(drive, topic, settings, T0 - drive.start_ns)
+    driver = Velodyne(settings, listed(datagrams, clock), clock)
     raws = read_all(driver)
     sent = messages(drive, topic)
     assert len(raws) == len(sent) - 1  # before the first cut there is no sweep
@@ -91,28 +92,31 @@ def test_a_drives_lidar_comes_back_within_quantisation(drive, listed):
         np.testing.assert_allclose(points["t_ns"], cloud["t_ns"], atol=80_000)
 
 
-def test_a_topic_that_is_no_lidar_or_radar_is_refused(drive):
-    for topic in ("camera/camera_front", "lidar/none"):
-        with pytest.raises(BadInput, match="topic"):
-            drive_datagrams(drive, topic)
+def test_a_topic_that_the_drive_does_not_have_is_refused(drive):
+    with pytest.raises(BadInput, match="lidar/none"):
+        drive_datagrams(drive, "lidar/none", VelodyneSettings())
 
 
 def test_over_a_real_socket(drive):
     with contextlib.closing(UdpFeed(FeedSettings(address="127.0.0.1:0"))) as feed:
         clock = ManualClock(T0)
         with udp_sender("{}:{}".format(*feed.address)) as send:
-            count = replay(drive_datagrams(drive, "radar/radar_front"), send, clock, T0, rate=0.0)
+            datagrams = drive_datagrams(drive, "radar/radar_front", RadarUdpSettings())
+            count = replay([(datagrams, send)], clock, T0, rate=0.0)
         driver = RadarUdp(RadarUdpSettings(), feed, clock)
         raws = [driver.read(10.0) for _ in range(count)]
         assert [raw.counter for raw in raws] == list(range(count))
 
 
-def test_it_sends_when_due(drive):
+def test_it_sends_all_streams_when_due():
     clock = ManualClock(T0)
-    times = []
-    datagrams = [Datagram(T0 + k * 100, b"x") for k in range(4)]
-    replay(datagrams, lambda _: times.append(clock.now_ns()), clock, T0, rate=2.0)
-    assert times == [T0, T0 + 50, T0 + 100, T0 + 150]
+    sent = []
+    streams = [
+        ([Datagram(T0 + k * 100 + own, b"x") for k in range(2)], lambda _, own=own: sent.append((clock.now_ns(), own)))
+        for own in (0, 50)
+    ]
+    assert replay(streams, clock, T0, rate=2.0) == 4
+    assert sent == [(T0, 0), (T0 + 25, 50), (T0 + 50, 0), (T0 + 75, 50)]
 
 
 def test_it_sends_to_this_machine_only_unless_told():
@@ -146,6 +150,29 @@ def test_without_faults_nothing_changes_and_with_reorder_nothing_is_lost(data, s
     assert list(disturbed(datagrams, Faults(seed=seed), Counter())) == datagrams
     shuffled = list(disturbed(datagrams, Faults(reorder=0.5, seed=seed), Counter()))
     assert sorted(d for _, d in shuffled) == sorted(data)
+
+
+def test_a_rehearsal_sends_what_the_live_configuration_hears(drive, tmp_path, capsys):
+    """The whole vehicle from one recording: each sensor's datagrams go to where its driver listens."""
+    recording = tmp_path / "run.mcap"
+    info = RunInfo(drive="generated", version="", rig_yaml=to_yaml(RIG), graph_yaml="")
+    stamp = Stamp(sensor_ns=0, arrival_ns=0, time_ns=drive.start_ns, sequence=0)
+    with contextlib.closing(RecordingWriter(recording, Message("run/info", stamp, info))) as writer:
+        for message in drive.messages(["radar/radar_front", "radar/radar_front_left"]):
+            writer.write(message)
+    feeds = [UdpFeed(FeedSettings(address="127.0.0.1:0")) for _ in range(2)]
+    live = tmp_path / "live.yaml"
+    (tmp_path / "rig.yaml").write_text(to_yaml(RIG), encoding="utf-8")
+    sensors = "".join(
+        f"  {name}: {{driver: radar_udp, radar_id: {k}, receive: {{address: '0.0.0.0:{feed.address[1]}'}}}}\n"
+        for k, (name, feed) in enumerate(zip(("radar_front", "radar_front_left"), feeds, strict=True))
+    )
+    live.write_text(f"rig: rig.yaml\nsensors:\n{sensors}  camera_front: {{driver: camera}}\n", encoding="utf-8")
+    assert main([str(recording), "--live", str(live), "--rate", "0"]) == 0
+    assert "sent 20 datagrams" in capsys.readouterr().out
+    for k, feed in enumerate(feeds):
+        with contextlib.closing(feed):
+            assert [parse_datagram(feed.receive(10.0)).radar_id for _ in range(10)] == [k] * 10
 
 
 # --- captures
@@ -220,6 +247,7 @@ def test_the_command_replays_a_capture(tmp_path, capsys):
         assert [feed.receive(10.0) for _ in range(4)] == [b"", b"", bytes([1]) * 10, bytes([1]) * 10]
     assert "sent 10 datagrams, 5 duplicate" in capsys.readouterr().out
     assert main([str(path), "--to", "192.0.2.1:1"]) == 2
-    assert main([str(tmp_path), "--to", "127.0.0.1:1"]) == 2
+    assert main([str(tmp_path), "--live", "none.yaml"]) == 2
+    assert main([str(tmp_path / "none.pcap")]) == 2
     assert main([str(path), "--to", "127.0.0.1:1", "--drop", "2"]) == 2
     assert "error:" in capsys.readouterr().err
