@@ -110,8 +110,14 @@ class Aligner:
         self._stirred = self._stirred or self._instant_ns is None
 
     def node_status(self, status: NodeStatus) -> None:
-        """Hand in a node's heartbeat: its losses explain messages that never come."""
+        """Hand in a node's heartbeat: its losses explain messages that never come, its end that none will."""
         self._losses.take(status)
+        if status.ended:
+            for sensor in self._losses.served_by(status.node):
+                lane = self._lanes[sensor]
+                lane.stream.close()
+                self._heard(lane)
+                self._stirred = True
 
     # --- what goes out
 

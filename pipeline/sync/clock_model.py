@@ -308,6 +308,10 @@ class SensorClock:
                     self._warn("matched to other pulses than before", reading.arrival_ns)
                 return Estimate(match.time_ns - reading.sensor_ns, match.sigma_ns, envelope.skew_ppb)
             self._doubt = "no pulse matches"
+        if abs(envelope.skew_ppb) > 950.0 * self._settings.envelope.max_skew_ppm:
+            self._doubt = "skew beyond what an oscillator does"
+        elif self._trigger is None and self._spec.discipline == "free":
+            self._doubt = ""
         self._method = "envelope"
         return envelope
 

@@ -43,13 +43,15 @@ class EnvelopeSettings(Settings, frozen=True):
     """window_ns: at least so much of the past is looked at, at most twice as much.
 
     max_skew_ppm: no oscillator is further off. jitter_ns: scale of the excess delay until it is measured.
-    min_delay_ns: the smallest delay there can be; not observable. wander_ppb_per_s: how fast the skew may change.
+    min_delay_ns: the smallest delay there can be, not observable; min_delay_sigma_ns: how well it is known, to be
+    chosen larger where delays have no sharp edge. wander_ppb_per_s: how fast the skew may change.
     """
 
     window_ns: int = 15_000_000_000
     max_skew_ppm: float = 100.0
     jitter_ns: int = 5_000_000
     min_delay_ns: int = 0
+    min_delay_sigma_ns: int = 0
     wander_ppb_per_s: float = 20.0
 
     def __post_init__(self) -> None:
@@ -121,7 +123,8 @@ class Envelope:
         line = self._old.line(t, self._density, s.max_skew_ppm * 1e-6)
         bend = 0.125e-9 * s.wander_ppb_per_s * (t - self._old.start) ** 2
         offset_ns = self._base_ns + round(line.height * 1e9) - s.min_delay_ns
-        return Estimate(offset_ns, round(math.hypot(_SHAPE * line.sigma, bend) * 1e9), line.slope * 1e9)
+        sigma_ns = math.hypot(_SHAPE * line.sigma * 1e9, bend * 1e9, s.min_delay_sigma_ns)
+        return Estimate(offset_ns, round(sigma_ns), line.slope * 1e9)
 
     def _fit(self, t: float) -> None:
         """Density of the excess at 0, from the smallest ones.

@@ -16,7 +16,8 @@ from pipeline.core.messages import LedgerRow, LedgerState, NodeStatus
 from pipeline.sync.sequence import Numbers, Sequencer
 
 LOST = "lost_in_transit"
-DETECTOR_FAILED = "detector_failed"
+DETECTOR_FAILED = "detector_failed"  # an exception in the detector
+DETECTOR_DIED = "detector_died"  # its process was lost, with what it was working on and what waited for it
 
 
 class Account:
@@ -48,10 +49,11 @@ class Account:
         self.extra += 1
         self.dropped[reason] += 1
 
-    def row(self, numbers: Numbers, reported: Counter[str]) -> LedgerRow:
+    def row(self, numbers: Numbers, reported: Counter[str], otherwise: str = LOST) -> LedgerRow:
         """The balance, given what became of the sequence numbers.
 
-        ``reported`` losses between source and aligner, by reason, explain as many of the lost numbers as there are.
+        ``reported`` losses between source and aligner, by reason, explain as many of the lost numbers as there are;
+        what is left is booked as ``otherwise``.
 
         Raises:
             AssertionError: the two books disagree; a fault in this package, never in its input.
@@ -65,7 +67,7 @@ class Account:
             explained = min(count, unexplained)
             dropped[reason] += explained
             unexplained -= explained
-        dropped[LOST] += unexplained
+        dropped[otherwise] += unexplained
         return LedgerRow(
             sensor=self.sensor,
             received=numbers.known + self.extra,
@@ -90,9 +92,19 @@ class LossReports:
             Counter()
         )  # node, sensor, reason: counted by former lives of the node
         self._now: Counter[tuple[str, str, str]] = Counter()
+        self._received: dict[str, int] = {}
+        self._died: set[str] = set()
+
+    def served_by(self, node: str) -> list[str]:
+        """Sensors whose detections a node gives."""
+        return [sensor for sensor, detector in self._detectors.items() if detector == node]
 
     def take(self, status: NodeStatus) -> None:
         """Take in a heartbeat. A count that falls means that the node was restarted: both lives count."""
+        if self.served_by(status.node):
+            if status.received < self._received.get(status.node, 0):
+                self._died.add(status.node)
+            self._received[status.node] = status.received
         for (sensor, reason), count in self._losses(status).items():
             key = (status.node, sensor, reason)
             if count < self._now[key]:
@@ -108,9 +120,13 @@ class LossReports:
                     out[reason] += count
         return out
 
+    def otherwise(self, sensor: str) -> str:
+        """What must be held to have happened to messages of a sensor that nobody reports as lost."""
+        return DETECTOR_DIED if self._detectors[sensor] in self._died else LOST
+
     def _losses(self, status: NodeStatus) -> dict[tuple[str, str], int]:
         losses: dict[tuple[str, str], int] = {}
-        served = [sensor for sensor, node in self._detectors.items() if node == status.node]
+        served = self.served_by(status.node)
         for key, count in status.losses.items():
             topic, _, reason = key.partition(" ")
             prefix, _, sensor = topic.rpartition("/")
@@ -141,7 +157,7 @@ class Ledger:
             KeyError: the sensor is not in the ledger.
         """
         account, stream = self._books[sensor]
-        return account.row(stream.numbers, self._reports.of(sensor))
+        return account.row(stream.numbers, self._reports.of(sensor), self._reports.otherwise(sensor))
 
     def revoke(self, sensor: str, reason: str) -> None:
         """A message of a frame set turned out not to be usable after all."""

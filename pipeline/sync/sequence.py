@@ -139,7 +139,7 @@ class Sequencer(Generic[T]):
         stamp = message.stamp
         number, epoch = stamp.sequence, stamp.epoch
         here = self._here
-        if number == here.next and epoch == self.epoch and not self._early:  # as a rule
+        if number == here.next and epoch == self.epoch and not self._early and not self._over:  # as a rule
             self.ready.append(message)
             here.next = number + 1
             return Arrival.NEW
@@ -151,6 +151,7 @@ class Sequencer(Generic[T]):
             return Arrival.GIVEN_UP if known is not None and known.take(number) else Arrival.DUPLICATE
         if key in self._early:
             return Arrival.DUPLICATE
+        self._over = False  # what was believed to be over goes on
         self._early[key] = message
         self._restore()
         return Arrival.NEW

@@ -332,6 +332,24 @@ def test_a_sensor_that_is_not_expected_is_refused() -> None:
         aligner(reference="rear", top=100)
 
 
+def test_a_detector_that_is_lost_for_good_is_not_waited_for_and_the_ledger_names_it() -> None:
+    it = aligner(top=100, front=100)
+
+    def beat(received: int, ended: bool = False) -> NodeStatus:
+        return NodeStatus(node="detect_front", received=received, published=received, failed=0, ended=ended)
+
+    it.node_status(beat(5))
+    sets = run(it, in_order(stream(LIDAR, 100, 10), stream(FRONT, 100, 5)), finish=False)
+    assert len(sets) == 5
+    it.stream_status(FRONT, 0, StreamStatus(sent=10, watermark_ns=START + 2000 * MS))
+    assert it.advance() == []
+    it.node_status(beat(0, ended=True))
+    assert len(it.advance()) == 5
+    assert dropped(it, FRONT) == {"detector_died": 5}
+    again = in_order(stream(LIDAR, 100, 15, first=10), stream(FRONT, 100, 15, first=10))
+    assert offsets(run(it, again, finish=False), FRONT)[-3:] == [0.0] * 3, "started again after all"
+
+
 def test_losses_that_a_detector_reports_explain_what_never_came() -> None:
     it = aligner(top=100, front=100)
     front = [item for item in stream(FRONT, 100, 20) if item[1].sequence not in (3, 4, 7, 8, 9)]

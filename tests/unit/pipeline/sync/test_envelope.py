@@ -128,6 +128,13 @@ def test_the_minimum_delay_cannot_be_seen_and_is_configured() -> None:
     assert plain.at(10 * SECOND).offset_ns - told.at(10 * SECOND).offset_ns == 3 * MS
 
 
+def test_what_is_not_known_of_the_minimum_delay_is_part_of_sigma() -> None:
+    vague = Envelope(EnvelopeSettings(min_delay_sigma_ns=700_000))
+    for t in range(0, 10 * SECOND, 100 * MS):
+        vague.add(t, t + OFFSET)
+    assert vague.at(10 * SECOND).sigma_ns == pytest.approx(700_000, rel=0.01)
+
+
 def test_a_clock_that_changes_its_skew_is_followed_within_two_windows() -> None:
     rng = np.random.default_rng(8)
     envelope = Envelope(EnvelopeSettings())
