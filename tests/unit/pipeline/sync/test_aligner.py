@@ -341,7 +341,7 @@ def test_a_detector_that_is_lost_for_good_is_not_waited_for_and_the_ledger_names
     it.node_status(beat(5))
     sets = run(it, in_order(stream(LIDAR, 100, 10), stream(FRONT, 100, 5)), finish=False)
     assert len(sets) == 5
-    it.stream_status(FRONT, 0, StreamStatus(sent=10, watermark_ns=START + 2000 * MS))
+    it.stream_status(FRONT, 0, StreamStatus(sent=10, watermark_ns=START + 1000 * MS))
     assert it.advance() == []
     it.node_status(beat(0, ended=True))
     assert len(it.advance()) == 5
