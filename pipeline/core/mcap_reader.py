@@ -95,6 +95,8 @@ class McapReader:
             self.complete = self._read_summary()
             if not self.complete:
                 self._scan()
+            if self.counts and not self.chunks:
+                raise BadInput(path, "chunks", "messages in chunks, as we and most tools write them", "none")
         except BaseException:
             self.close()
             raise

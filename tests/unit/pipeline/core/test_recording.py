@@ -11,6 +11,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from mcap.reader import make_reader
 from mcap.records import Schema
+from mcap.writer import CompressionType, IndexType, Writer
 
 from calibration.rig import Rig
 from pipeline.core.errors import BadInput
@@ -279,3 +280,35 @@ def test_reading_holds_a_few_chunks_only(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 301
     assert peak < 10 << 20 < path.stat().st_size / 2
+
+
+def rewritten(path: Path, target: Path, **options: object) -> Path:
+    """The same records, written by the official library: other chunks, no metadata of ours."""
+    with path.open("rb") as source, target.open("wb") as out:
+        writer = Writer(out, **options)  # type: ignore[arg-type]
+        writer.start()
+        channels: dict[int, int] = {}
+        for schema, channel, record in make_reader(source).iter_messages():
+            if channel.id not in channels:
+                number = writer.register_schema(schema.name, schema.encoding, schema.data) if schema else 0
+                channels[channel.id] = writer.register_channel(
+                    channel.topic, channel.message_encoding, number, channel.metadata
+                )
+            writer.add_message(channels[channel.id], record.log_time, record.data, record.publish_time)
+        writer.finish()
+    return target
+
+
+def test_recording_that_another_tool_wrote_anew(path: Path, tmp_path: Path) -> None:
+    with RecordingReader(path) as original:
+        expected = [digest(m) for m in original.messages()]
+        spans = original.spans
+    for options in ({}, {"chunk_size": 5000}, {"compression": CompressionType.LZ4}, {"index_types": IndexType.CHUNK}):
+        with RecordingReader(rewritten(path, tmp_path / "other.mcap", **options), strict=True) as reader:
+            assert [digest(m) for m in reader.messages()] == expected
+            assert reader.spans == spans
+            assert len(reader.arrivals("lidar/top")) == 20
+            window = (START_NS + 5 * PERIOD_NS, START_NS + 7 * PERIOD_NS)
+            assert [m.stamp.sequence for m in reader.messages_by_time(["camera/front"], *window)] == [5, 6]
+    with pytest.raises(BadInput, match="chunks"):
+        RecordingReader(rewritten(path, tmp_path / "flat.mcap", use_chunking=False))
