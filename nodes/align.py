@@ -101,6 +101,7 @@ class Align:
         self._recorded_poses = None if follow is None else deque((f.pose_epoch, f.pose_sequence) for f in follow)
         self._undated: deque[Aligned] = deque()  # wait for the ego pose
         self._ledger_every = settings.ledger_every
+        self._last_stamp = Stamp(sensor_ns=0, arrival_ns=0, time_ns=0, sequence=0)  # of the newest frame set
         self._newest_ns = 0  # latest arrival of anything taken
 
     @property
@@ -143,7 +144,7 @@ class Align:
         self._undated.extend(self._aligner.finish())
         self._ego.close()
         out = self._date(None)
-        return [*out, self._ledger_message(out[-1].stamp if out else None)]
+        return [*out, self._ledger_message(self._last_stamp)]
 
     # --- inside
 
@@ -168,6 +169,7 @@ class Align:
             out.append(frames)
             if frames.stamp.sequence % self._ledger_every == 0:
                 out.append(self._ledger_message(frames.stamp))
+            self._last_stamp = frames.stamp
         return out
 
     def _frames(self, aligned: Aligned, ego: EgoAt) -> Message:
@@ -221,8 +223,7 @@ class Align:
             detections=detections,
         )
 
-    def _ledger_message(self, of: Stamp | None) -> Message:
-        stamp = of or Stamp(sensor_ns=0, arrival_ns=0, time_ns=0, sequence=0)
+    def _ledger_message(self, stamp: Stamp) -> Message:
         return Message("ledger", stamp, self.ledger.state())
 
 

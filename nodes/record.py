@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.core import wire
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.messages import Message
+from pipeline.core.messages import FrameSet, Message, Progress
 from pipeline.core.recording import INFO_TOPIC, RecordingSettings, RecordingWriter
 from pipeline.core.settings import Settings
 from pipeline.core.topics import topic_row
@@ -67,8 +67,9 @@ class Record:
     def step(self, message: Message, now_ns: int) -> Iterable[Message]:
         """Record one message. Raises OSError once, when the disk is full or fails; from then on it only counts."""
         row = topic_row(message.topic)
+        progress = _progress(message)
         if not row.recorded or row.role not in self._settings.roles or self._repeats_info(message):
-            return []
+            return progress
         self.received[message.topic] += 1
         if message.topic == INFO_TOPIC:
             self._info = message
@@ -78,7 +79,7 @@ class Record:
             self._hold(message)
         else:
             self._write([message])
-        return []
+        return progress
 
     def tick(self, now_ns: int) -> Iterable[Message]:
         self._write([])
@@ -167,3 +168,11 @@ class Record:
             if len(self._parts) > 1:
                 del counts[INFO_TOPIC]  # every part has the same one
             self.written += counts
+
+
+def _progress(message: Message) -> list[Message]:
+    """A frame set comes after the data that it was made of: so far has everything been taken in."""
+    if not isinstance(message.payload, FrameSet):
+        return []
+    done = Progress(reference_ns=message.stamp.time_ns, index=message.payload.index)
+    return [Message("progress/record", message.stamp, done)]

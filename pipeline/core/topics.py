@@ -45,7 +45,16 @@ TOPICS = (
     Topic("ledger", m.LedgerState, "run", "latest", 1, True, "received = fused + dropped(reason) + in flight"),
     Topic("status/*", m.NodeStatus, "run", "lossless", 64, True, "heartbeat of each node"),
     Topic("timing/*", m.Timing, "run", "lossless", 1024, True, "where each step's time went"),
-    Topic("progress", m.Progress, "run", "lossless", 256, False, "flow control of replay"),
+    Topic("progress", m.Progress, "run", "lossless", 256, False, "flow control: how far fusion has come"),
+    Topic(
+        "progress/*",
+        m.Progress,
+        "run",
+        "lossless",
+        256,
+        False,
+        "flow control: how far others have that must lose nothing",
+    ),
     Topic("run/control", m.Control, "run", "lossless", 64, True, "pause, step, seek and rate of a replay"),
     Topic("run/info", m.RunInfo, "run", "latest", 1, True, "what runs: rig, graph, version; repeated for late comers"),
 )

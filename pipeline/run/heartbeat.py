@@ -19,13 +19,13 @@ class Heartbeat:
     Args:
         ready: whether everyone who must hear it listens; before that it does not beat, and nothing begins.
 
-    subscription: `run/info` and `progress`.
+    subscription: `run/info`, `run/control` and `progress`.
     """
 
     def __init__(
         self, name: str, bus: Bus, clock: Clock, stopping: Callable[[], bool], ready: Callable[[], bool]
     ) -> None:
-        self.subscription = bus.subscribe(["run/info", "run/control", "progress"])
+        self.subscription = bus.subscribe(["run/info", "run/control", "progress", "progress/*"])
         self._name = name
         self._bus = bus
         self._clock = clock

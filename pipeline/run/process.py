@@ -49,7 +49,7 @@ def run_process(folder: Path, name: str, restart: int) -> None:
         else:
             instances = (recorder(plan, config, folder),) if name == "record" else plan.processes[name]
             context = context_of(config)
-            outputs = [topic for instance in instances for topic in instance.outputs]
+            outputs = [topic for i in instances for topic in i.outputs if not topic.startswith("progress")]
             nodes = [(i, i.make(context)) for i in instances]
             loop = NodeLoop(nodes, bus, config, heard_by_all(bus, plan, outputs))
             while not loop.ended and not stopping():
@@ -64,13 +64,15 @@ def run_name(folder: Path) -> str:
 
 def recorder(plan: Plan, config: RunConfig, folder: Path) -> Instance:
     """The recorder as an instance: hears everything that the topics table says is recorded, and ends last."""
-    patterns = tuple(row.pattern for row in TOPICS if row.recorded and row.role in config.record_roles)
+    patterns = tuple(
+        row.pattern for row in TOPICS if row.pattern == "frames" or (row.recorded and row.role in config.record_roles)
+    )
     names = dict.fromkeys([*map(source_of, config.topics), *(i.name for i in plan.instances)])
 
     def make(_: Context) -> Node:
         return Record(folder / RECORDING_FILE, RecordSettings(roles=config.record_roles))
 
-    return Instance("record", "record", patterns, (), make, tuple(names))
+    return Instance("record", "record", patterns, ("progress/record",), make, tuple(names))
 
 
 class NodeLoop:

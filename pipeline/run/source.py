@@ -14,6 +14,7 @@ from pipeline.graph import source_of
 from pipeline.run.config import RunClock, RunConfig
 from pipeline.run.heartbeat import Heartbeat
 
+_MUST_FOLLOW = {"progress", "progress/record"}  # nothing is played faster than these can take it
 _RESTART_WAIT_NS = 2_000_000_000
 
 
@@ -41,6 +42,7 @@ class Source:
         self._clock = SystemClock()
         self._run_clock = RunClock(self._clock)
         self._published = 0
+        self._done: dict[str, Progress] = {}  # by who must follow: the last that they told
         self._heartbeat = Heartbeat(source_of(topic), bus, self._clock, stopping, ready)
         self._subscription = self._heartbeat.subscription
         self._drive = config.open()
@@ -82,7 +84,9 @@ class Source:
         message = self._subscription.receive(0.0)
         while message is not None:
             if isinstance(message.payload, Progress):
-                player.progress(message.payload)
+                self._done[message.topic] = message.payload
+                if self._done.keys() == _MUST_FOLLOW:
+                    player.progress(min(self._done.values(), key=lambda done: done.reference_ns))
             elif isinstance(message.payload, Control):
                 _obey(player, message.payload)
             message = self._subscription.receive(0.0)
