@@ -30,13 +30,16 @@ _VEHICLES = [CLASSES.index(name) for name in ("car", "truck", "bus", "trailer", 
 class LidarSettings(Settings, frozen=True):
     """min_score: detections below are not given out. voting_score: vehicles above vote on the heading of others.
 
-    piece_margin_m: how far a piece of a vehicle may stick out of it. height_sigma_m: of a box centre.
+    max_length_m, max_width_m: nothing larger is an object. piece_margin_m: how far a piece of a vehicle may stick out
+    of it. height_sigma_m: of a box centre.
     """
 
     segment: SegmentSettings = SegmentSettings()
     heading: HeadingSettings = HeadingSettings()
     completion: CompletionSettings = CompletionSettings()
     min_score: float = 0.05
+    max_length_m: float = 18.0
+    max_width_m: float = 4.5
     voting_score: float = 0.5
     piece_margin_m: float = 0.2
     height_sigma_m: float = 0.15
@@ -61,6 +64,7 @@ def detect(
     """
     found = find_clusters(xyz, t_ns, settings.segment)
     exists, class_score = classify(found.features, load_model())
+    exists[(found.features["length"] > settings.max_length_m) | (found.features["width"] > settings.max_width_m)] = 0.0
     best = class_score.argmax(axis=1)
     vehicle = np.isin(best, _VEHICLES) & (exists >= settings.min_score)
     trusted = exists >= settings.voting_score

@@ -42,7 +42,7 @@ class RadarSettings(Settings, frozen=True):
     range_sigma_m: float = 0.3
     azimuth_sigma: float = 0.015
     object_sigma_m: float = 0.8
-    behind_m: float = 0.8
+    behind_m: float = 1.3
     height_m: float = 0.7
     min_score: float = 0.05
     doppler: DopplerSettings = DopplerSettings()
@@ -205,12 +205,12 @@ def _detections(
 def _score(
     moving: npt.NDArray[np.bool_], count: FloatArray, peak: FloatArray, extent: FloatArray, settings: RadarSettings
 ) -> FloatArray:
-    """Set by hand: labelled radar data may not be learned from here (its licence is non-commercial)."""
-    logit = (
-        -3.0
-        + 2.5 * moving
-        + 0.8 * np.log(count)
-        + 0.06 * (np.clip(peak, 40.0, 80.0) - 50.0)
-        - 0.25 * np.maximum(extent - 5.0, 0.0)
-    )
+    """Probability of being an object, set by hand and only checked on labelled frames, whose licence forbids more.
+
+    What stands still is clutter more often than not, however often it was hit; what moves is real if hit several times.
+    """
+    hits = np.log(count)
+    strength = np.clip(peak - 50.0, -10.0, 30.0)
+    logit = -3.0 + 0.25 * hits + 0.03 * strength + moving * (1.8 + 0.6 * hits)
+    logit -= 0.25 * np.maximum(extent - settings.large_m, 0.0)
     return np.asarray(1.0 / (1.0 + np.exp(-logit)))

@@ -26,7 +26,7 @@ class SegmentSettings(Settings, frozen=True):
     """
 
     range_m: float = 100.0
-    own_body: tuple[float, float, float, float] = (-1.5, 4.2, -1.1, 1.1)
+    own_body: tuple[float, float, float, float] = (-1.5, 4.2, -1.5, 1.5)
     max_height_m: float = 4.5
     ground: GroundSettings = GroundSettings()
     cluster: ClusterSettings = ClusterSettings()

@@ -53,7 +53,7 @@ def test_the_poses_velocity_at_the_radars_place_serves_where_returns_are_few() -
     assert only.topic == "detections/left"
     assert only.stamp == given.stamp
     assert only.payload.radial_speed == pytest.approx([0.0], abs=0.02)
-    assert only.payload.position[0, :2] == pytest.approx((MOUNT @ np.array([20.8, 0.0, 0.0]))[:2], abs=0.2)
+    assert only.payload.position[0, :2] == pytest.approx((MOUNT @ np.array([21.3, 0.0, 0.0]))[:2], abs=0.2)
 
 
 def test_without_poses_few_returns_say_nothing_of_speed() -> None:

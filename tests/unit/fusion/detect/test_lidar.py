@@ -89,3 +89,13 @@ def test_nan_infinity_and_far_away_are_skipped(sweep, origin) -> None:
     bad = np.float32([[np.nan] * 3, [np.inf, 0, 0], [1.0, 2.0, np.nan], [1e9, 0, 0], [5.0, 5.0, -np.inf]])
     clean, dirty = detect(xyz, origin), detect(np.concatenate([bad, xyz]), origin)
     assert dirty.position == pytest.approx(clean.position)
+
+
+def test_a_low_wall_is_too_long_for_an_object(sweep, origin) -> None:
+    found = detect(sweep([(15.0, 8.0, 0.0, 40.0, 0.4, 1.6)]), origin)
+    assert found.size[:, 0].max(initial=0.0) <= SETTINGS.max_length_m
+
+
+def test_the_vehicle_itself_is_not_seen(origin) -> None:
+    own = np.float32(np.random.default_rng(0).uniform([0.0, -0.8, 0.5], [3.5, 0.8, 1.5], (500, 3)))
+    assert len(detect(own, origin)) == 0
