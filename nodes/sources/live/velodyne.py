@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from nodes.sources.live.driver import DatagramDriver, Datagrams, DriverSettings, FeedSettings, Raw
 from nodes.sources.live.velodyne_packets import (
+    BLOCK,
     BLOCKS,
     HOUR_US,
     MODELS,
@@ -126,8 +128,7 @@ class Sweeps:
         self._model = model
         self._cut = cut
         self._offsets_ns = np.arange(BLOCKS) * model.block_ns
-        self._blocks: list[Array] = []
-        self._times: list[npt.NDArray[np.int64]] = []
+        self._held: list[tuple[int, int, bytes]] = []  # packet's time, number of its first block, its blocks
         self._complete = False  # from its beginning on
         self._last_ns: int | None = None
         self._turned = 0  # of the last block, from the cut
@@ -136,26 +137,26 @@ class Sweeps:
         """The sweep that this packet completes, if it does."""
         if not self._in_time(packet_ns):
             return None
-        turned = (packet.blocks["azimuth"].astype(np.int64) - self._cut) % TURN
-        before = self._turned if self._blocks else turned[0]
-        passed = np.flatnonzero(np.diff(turned, prepend=before) < -TURN // 2)
-        self._turned = int(turned[-1])
-        times = packet_ns + self._offsets_ns
-        if not len(passed):
-            self._hold(packet.blocks, times)
-            if times[-1] - self._times[0][0] > _MAX_SWEEP_NS:
+        turned = [(azimuth - self._cut) % TURN for azimuth in packet.azimuth]
+        before = self._turned if self._held else turned[0]
+        self._turned = turned[-1]
+        passed = (k for k, (a, b) in enumerate(pairwise((before, *turned))) if b - a < -TURN // 2)
+        at = next(passed, None)
+        if at is None:
+            self._held.append((packet_ns, 0, packet.blocks))
+            if packet_ns - self._held[0][0] > _MAX_SWEEP_NS:
                 self._break("no_turn")
             return None
-        at = int(passed[0])
-        self._hold(packet.blocks[:at], times[:at])
-        sweep = Sweep(np.concatenate(self._blocks), np.concatenate(self._times)) if self._complete else None
-        self._blocks, self._times, self._complete = [], [], True
-        self._hold(packet.blocks[at:], times[at:])
+        cut = at * BLOCK.itemsize
+        self._held.append((packet_ns, 0, packet.blocks[:cut]))
+        sweep = self._sweep() if self._complete else None
+        self._held, self._complete = [(packet_ns, at, packet.blocks[cut:])], True
         return sweep
 
-    def _hold(self, blocks: Array, times: npt.NDArray[np.int64]) -> None:
-        self._blocks.append(blocks)
-        self._times.append(times)
+    def _sweep(self) -> Sweep:
+        """All that is held."""
+        times = [ns + self._offsets_ns[at : at + len(blocks) // BLOCK.itemsize] for ns, at, blocks in self._held]
+        return Sweep(np.frombuffer(b"".join(blocks for _, _, blocks in self._held), BLOCK), np.concatenate(times))
 
     def _in_time(self, packet_ns: int) -> bool:
         """Whether the packet follows the last one; counts what is missing between them."""
@@ -173,4 +174,4 @@ class Sweeps:
     def _break(self, reason: str) -> None:
         """Give up the sweep; the next one begins at the next cut."""
         self._given_up[reason] += self._complete
-        self._blocks, self._times, self._complete = [], [], False
+        self._held, self._complete = [], False

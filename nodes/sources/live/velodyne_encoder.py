@@ -89,12 +89,12 @@ def _slots(
     x, y = points["x"].astype(np.float64), points["y"].astype(np.float64)
     ahead, right = (x, -y) if axes == "x_forward" else (y, x)
     across = np.hypot(ahead, right)
-    rise = points["z"].astype(np.float64)[:, None] - model.height  # (N, B)
-    off = np.abs(np.arctan2(rise, across[:, None]) - model.elevation)
-    beam = off.argmin(axis=1)
-    each = np.arange(len(points))
-    distance = np.hypot(across, rise[each, beam])
-    sendable = (off[each, beam] <= _NEAR_BEAM_RAD) & (distance >= DISTANCE_M) & (distance <= _MAX_UNITS * DISTANCE_M)
+    slopes = (points["z"][:, None] - model.height.astype("<f4")) / np.maximum(across, 1e-6).astype("<f4")[:, None]
+    beam = np.abs(slopes - np.tan(model.elevation).astype("<f4")).argmin(axis=1)  # of (N, B)
+    rise = points["z"] - model.height[beam]
+    distance = np.hypot(across, rise)
+    on_beam = np.abs(np.arctan2(rise, across) - model.elevation[beam]) <= _NEAR_BEAM_RAD
+    sendable = on_beam & (distance >= DISTANCE_M) & (distance <= _MAX_UNITS * DISTANCE_M)
 
     turned = (np.arctan2(right, ahead) / (2 * np.pi) - cut_deg / 360.0) % 1.0
     by_time = 1.0 + points["t_ns"] / sweep_ns

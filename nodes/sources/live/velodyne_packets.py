@@ -8,6 +8,8 @@ sensor with 16 beams holds two firing sequences.
 
 from __future__ import annotations
 
+import struct
+from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,6 +32,8 @@ SINGLE_RETURN, DUAL_RETURN = (0x37, 0x38), 0x39
 
 RETURN = np.dtype([("distance", "<u2"), ("reflectivity", "u1")])
 BLOCK = np.dtype([("flag", "<u2"), ("azimuth", "<u2"), ("returns", RETURN, RETURNS)])
+_HEADS = struct.Struct("<" + "HH96x" * BLOCKS + "IBB")  # the same without the returns, for one packet at a time
+_FLAGS = [FLAG] * BLOCKS
 PACKET = np.dtype([("blocks", BLOCK, BLOCKS), ("time_us", "<u4"), ("mode", "u1"), ("product", "u1")])
 
 
@@ -75,8 +79,9 @@ class Model(NamedTuple):
         return np.argsort(np.argsort(self.elevation)).astype(np.uint32)
 
     def firing_offsets_ns(self) -> npt.NDArray[np.int64]:
-        """(sequences, B) int64: when each laser fires, from the first of its block."""
-        return np.arange(self.sequences)[:, None] * self.cycle_ns + np.arange(self.beams) * self.firing_ns
+        """(32,) int64: when each return of a block was fired, from the first of them."""
+        sequence, beam = np.divmod(np.arange(RETURNS), self.beams)
+        return np.asarray(sequence * self.cycle_ns + beam * self.firing_ns)
 
     def with_elevation(self, degrees: tuple[float, ...], source: object = "elevation_deg") -> Model:
         """The model with a calibrated beam table in place of the nominal one.
@@ -130,10 +135,12 @@ MODELS: dict[ModelName, Model] = {
 
 
 class DataPacket(NamedTuple):
-    """A packet that can be used. time_us: past the hour, of the first firing. blocks: (12,) BLOCK, in order of time."""
+    """A packet that can be used. time_us: past the hour, of the first firing. azimuth, blocks (the bytes of a BLOCK
+    each): of its blocks, in order of time."""
 
     time_us: int
-    blocks: Array
+    azimuth: tuple[int, ...]
+    blocks: bytes
 
 
 def parse_packet(data: bytes, model: Model) -> DataPacket:
@@ -144,22 +151,22 @@ def parse_packet(data: bytes, model: Model) -> DataPacket:
     """
     if len(data) != PACKET.itemsize:
         raise BadInput("packet", "size", f"{PACKET.itemsize} bytes", len(data))
-    packet = np.frombuffer(data, PACKET)[0]
-    blocks, mode, product = packet["blocks"], int(packet["mode"]), int(packet["product"])
+    *heads, time_us, mode, product = _HEADS.unpack(data)
+    flags, azimuth = heads[::2], tuple(heads[1::2])
     if mode == DUAL_RETURN:
         raise BadInput("packet", "dual return", "a sensor set to one return, strongest or last", "dual return")
     if mode not in SINGLE_RETURN:
         raise BadInput("packet", "return mode", "0x37 or 0x38", hex(mode))
     if product != model.product:
         raise BadInput("packet", "product", f"{hex(model.product)}, {model.name}", hex(product))
-    if (blocks["flag"] != FLAG).any():
-        raise BadInput("packet", "block flag", hex(FLAG), [hex(f) for f in blocks["flag"]])
-    azimuth = blocks["azimuth"].astype(np.int64)
-    if (azimuth >= TURN).any() or (np.diff(azimuth) % TURN).sum() >= TURN:
+    if flags != _FLAGS:
+        raise BadInput("packet", "block flag", hex(FLAG), [hex(f) for f in flags])
+    turn = sum((b - a) % TURN for a, b in pairwise(azimuth))
+    if max(azimuth) >= TURN or turn >= TURN:
         raise BadInput("packet", "azimuth", "less than one turn, clockwise", azimuth)
-    if packet["time_us"] >= HOUR_US:
-        raise BadInput("packet", "time", "microseconds within an hour", packet["time_us"])
-    return DataPacket(int(packet["time_us"]), blocks)
+    if time_us >= HOUR_US:
+        raise BadInput("packet", "time", "microseconds within an hour", time_us)
+    return DataPacket(time_us, azimuth, data[: BLOCKS * BLOCK.itemsize])
 
 
 def points_of(blocks: Array, block_ns: Array, model: Model, axes: Axes) -> tuple[Array, int]:
@@ -174,20 +181,21 @@ def points_of(blocks: Array, block_ns: Array, model: Model, axes: Axes) -> tuple
     Returns:
         (N,) POINT, t_ns relative to the last firing; and that firing's time.
     """
-    offsets = model.firing_offsets_ns()
-    end_ns = int(block_ns[-1]) + int(offsets[-1, -1])
-    shape = (-1, *offsets.shape)
-    distance = blocks["returns"]["distance"].reshape(shape)
-    block, sequence, beam = np.nonzero(distance)
-    rho = distance[block, sequence, beam] * DISTANCE_M
-    turned = blocks["azimuth"][block] + (offsets / model.block_ns)[sequence, beam] * _advance(blocks["azimuth"])[block]
+    offsets_ns = model.firing_offsets_ns()
+    end_ns = int(block_ns[-1]) + int(offsets_ns[-1])
+    distance = blocks["returns"]["distance"].ravel()
+    returned = np.flatnonzero(distance)
+    block, firing = np.divmod(returned, RETURNS)
+    beam = firing % model.beams
+    rho = distance[returned] * DISTANCE_M
+    turned = blocks["azimuth"][block] + (offsets_ns / model.block_ns)[firing] * _advance(blocks["azimuth"])[block]
     azimuth, elevation = np.deg2rad(turned * (360.0 / TURN)), model.elevation[beam]
     ahead, right = rho * np.cos(elevation) * np.cos(azimuth), rho * np.cos(elevation) * np.sin(azimuth)
     points = np.empty(len(rho), POINT)
     points["x"], points["y"] = (ahead, -right) if axes == "x_forward" else (right, ahead)
     points["z"] = rho * np.sin(elevation) + model.height[beam]
-    points["intensity"] = blocks["returns"]["reflectivity"].reshape(shape)[block, sequence, beam] / 255.0
-    points["t_ns"] = block_ns[block] + offsets[sequence, beam] - end_ns
+    points["intensity"] = blocks["returns"]["reflectivity"].ravel()[returned] / 255.0
+    points["t_ns"] = block_ns[block] + offsets_ns[firing] - end_ns
     points["ring"] = model.rings[beam]
     return points, end_ns
 

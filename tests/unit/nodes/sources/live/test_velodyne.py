@@ -14,7 +14,7 @@ from nodes.sources.indexed import finite_points
 from nodes.sources.live.packet_replayer import Datagram, Faults, disturbed
 from nodes.sources.live.velodyne import HOUR_NS, HourClock, Velodyne, VelodyneSettings
 from nodes.sources.live.velodyne_encoder import encode_sweep
-from nodes.sources.live.velodyne_packets import MODELS, PACKET, parse_packet, points_of
+from nodes.sources.live.velodyne_packets import BLOCK, MODELS, PACKET, parse_packet, points_of
 from nodes.sources.open_drive import open_drive
 from pipeline.core.clock import ManualClock
 from pipeline.core.errors import BadInput
@@ -77,7 +77,7 @@ def test_a_return_lies_where_and_when_the_manual_says():
     # Block 3, channel 16 + 5: second firing sequence, laser 5 at +5 degrees.
     azimuths = [100 + 40 * k for k in range(12)]
     parsed = parse_packet(packet(azimuths, {(3, 21): (5000, 51)}), VLP16)
-    points, end_ns = points_of(parsed.blocks, np.arange(12) * 110_592, VLP16, "x_forward")
+    points, end_ns = points_of(np.frombuffer(parsed.blocks, BLOCK), np.arange(12) * 110_592, VLP16, "x_forward")
     fired_us = 3 * 110.592 + 55.296 + 5 * 2.304
     azimuth = np.deg2rad((220 + 40 * (55.296 + 5 * 2.304) / 110.592) / 100.0)
     across = 10.0 * np.cos(np.deg2rad(5.0))
@@ -94,7 +94,7 @@ def test_a_return_lies_where_and_when_the_manual_says():
 def test_hdl32e_fires_one_sequence_per_block():
     model = MODELS["HDL-32E"]
     parsed = parse_packet(packet([17 * k for k in range(12)], {(1, 2): (1000, 0)}, product=0x21), model)
-    points, end_ns = points_of(parsed.blocks, np.arange(12) * 46_080, model, "x_forward")
+    points, end_ns = points_of(np.frombuffer(parsed.blocks, BLOCK), np.arange(12) * 46_080, model, "x_forward")
     assert points["t_ns"][0] + end_ns == 46_080 + 2 * 1_152
     assert np.rad2deg(np.arcsin(points["z"][0] / 2.0)) == pytest.approx(-29.333, abs=1e-3)
     assert points["ring"][0] == 1
@@ -115,8 +115,8 @@ def test_beam_tables(name, lowest, highest):
 
 def test_the_makers_axes_are_the_others_turned():
     parsed = parse_packet(packet([9000] * 12, {(0, 0): (5000, 0)}), VLP16)
-    (ours,) = points_of(parsed.blocks, np.arange(12) * 110_592, VLP16, "x_forward")[0]
-    (makers,) = points_of(parsed.blocks, np.arange(12) * 110_592, VLP16, "y_forward")[0]
+    (ours,) = points_of(np.frombuffer(parsed.blocks, BLOCK), np.arange(12) * 110_592, VLP16, "x_forward")[0]
+    (makers,) = points_of(np.frombuffer(parsed.blocks, BLOCK), np.arange(12) * 110_592, VLP16, "y_forward")[0]
     assert ours["y"] < 0  # azimuth 90 is to the right
     assert (makers["x"], makers["y"]) == pytest.approx((-ours["y"], ours["x"]))
 
@@ -237,7 +237,7 @@ def test_a_motor_that_stands_still_holds_no_memory(listed):
     while driver.read(3600.0) is not None:
         pass
     assert driver.given_up == {"no_turn": 1}
-    assert len(driver._sweeps._blocks) <= 300 * 10**6 // VLP16.packet_ns + 2
+    assert len(driver._sweeps._held) <= 300 * 10**6 // VLP16.packet_ns + 2
 
 
 def us_of(base_ns: int, k: int) -> int:
@@ -339,7 +339,7 @@ def test_whatever_comes_is_read_or_counted(listed, what):
     driver, raws = read_all(listed, datagrams)
     malformed = sum(n for reason, n in driver.losses.items() if reason.startswith("malformed"))
     assert malformed <= len(datagrams)
-    assert len(driver._sweeps._blocks) <= len(datagrams)
+    assert len(driver._sweeps._held) <= len(datagrams)
     for raw in raws:
         assert np.isfinite(raw.payload.xyz).all()
         assert (np.abs(raw.payload.points["t_ns"]) <= 400_000_000).all()
