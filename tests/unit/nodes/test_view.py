@@ -24,6 +24,7 @@ from nodes.view import View, ViewSettings, save_view, view_recording
 from nodes.view_foxglove import FoxgloveView
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CameraImage, Message
+from pipeline.core.recording import RecordingReader
 from tests import browser, recordings
 
 rerun = pytest.importorskip("rerun", reason="the viewer is an extra")
@@ -171,18 +172,21 @@ def screen() -> Iterator[browser.Browser]:
         yield opened
 
 
+def wait_for_picture(screen: browser.Browser) -> None:
+    """Until the camera's picture, which is plain red, is on the screen."""
+    for _ in range(40):
+        screen.wait(4.0)
+        image = cv2.imdecode(np.frombuffer(screen.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+        if ((image[..., 2] > 150) & (image[..., 1] < 60) & (image[..., 0] < 60)).sum() > 5000:
+            return
+    pytest.fail(f"the camera's picture never came: {screen.messages[-5:]}")
+
+
 @pytest.mark.slow
 def test_page_draws_in_a_browser_and_asks_nobody_else(recording: Path, screen: browser.Browser) -> None:
     with view_recording(recording) as page:
         screen.open(page.url)
-        for _ in range(30):
-            screen.wait(4.0)
-            image = cv2.imdecode(np.frombuffer(screen.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-            reds = ((image[..., 2] > 150) & (image[..., 1] < 60) & (image[..., 0] < 60)).sum()
-            if reds > 5000:  # the camera's picture is plain red
-                break
-        else:
-            pytest.fail(f"the camera's picture never came: {screen.messages[-5:]}")
+        wait_for_picture(screen)
     hosts = {re.sub(r"^(\w+://[^/:]+).*", r"\1", url) for url in screen.requests}
     assert {h for h in hosts if h.startswith("http")} <= {
         "http://127.0.0.1",
@@ -196,15 +200,13 @@ def test_page_draws_in_a_browser_and_asks_nobody_else(recording: Path, screen: b
 
 @pytest.mark.slow
 def test_live_view(recording: Path, screen: browser.Browser) -> None:
-    with View() as view:
+    with View() as view, RecordingReader(recording) as reader:
         assert listening_beyond_loopback() == []
-        view.step(recordings.run_info(), 0)
-        for message in recordings.messages(frames=5):
+        screen.open(view.url)
+        for message in reader.messages():
             view.step(message, 0)
         view.finish()
-        screen.open(view.url)
-        screen.wait(10.0)
-        assert len(np.unique(cv2.imdecode(np.frombuffer(screen.screenshot(), np.uint8), cv2.IMREAD_COLOR))) > 10
+        wait_for_picture(screen)
 
 
 class Socket:
