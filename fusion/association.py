@@ -116,8 +116,18 @@ def _within_reach(tracks: Tracks, z: Measurements, ahead: FloatArray, s: FloatAr
     return np.asarray(left @ right.T <= 1e-6)
 
 
-def assign(pairs: Pairs, z: Measurements) -> tuple[IntArray, IntArray]:
-    """One-to-one per sensor, largest total gain: rows of tracks and of detections, in the order of ``pairs``.
+class Matches(NamedTuple):
+    """Pairs that are taken. certainty: share of the pair's likelihood among all that could explain its detection, 0..1;
+    a detection that fits many tracks alike speaks for none of them.
+    """
+
+    track: IntArray
+    detection: IntArray
+    certainty: FloatArray
+
+
+def assign(pairs: Pairs, z: Measurements) -> Matches:
+    """One-to-one per sensor, largest total gain, in the order of ``pairs``.
 
     Pairs that nothing competes with are taken as they are; the rest are one assignment problem (Kuhn 1955, solved by
     scipy), whose rows are seats: a track has one for each sensor.
@@ -131,7 +141,11 @@ def assign(pairs: Pairs, z: Measurements) -> tuple[IntArray, IntArray]:
     gain[row, column], which[row, column] = pairs.gain[rest], rest
     best = which[linear_sum_assignment(gain, maximize=True)]
     taken[best[best >= 0]] = True
-    return pairs.track[taken], pairs.detection[taken]
+    best_gain = np.zeros(len(z))
+    np.maximum.at(best_gain, pairs.detection, pairs.gain)
+    likelihood = np.exp(pairs.gain - best_gain[pairs.detection])
+    certainty = likelihood / np.bincount(pairs.detection, likelihood, len(z))[pairs.detection]
+    return Matches(pairs.track[taken], pairs.detection[taken], certainty[taken])
 
 
 def without_duplicates(z: Measurements, duplicate_m: float) -> Measurements:

@@ -33,14 +33,14 @@ class ExistenceSettings(Settings, frozen=True):
     takes away.
     """
 
-    detection: float = 0.8
+    detection: float = 0.5
     birth_score: float = 0.2
     publish: float = 0.15
     death: float = 0.05
     max_coast_s: float = 2.0
     time_constant_s: float = 0.5
     gain: float = 1.5
-    miss_weight: float = 0.3
+    miss_weight: float = 0.4
     memory_s: float = 5.0
     teacher: float = 1.0
     shadow: float = 0.8

@@ -56,7 +56,7 @@ class TrackerSettings(Settings, frozen=True):
     merge: float = 0.5
     class_memory_s: float = 1.0
     class_gain: float = 1.5
-    max_gap_s: float = 2.0
+    max_gap_s: float = 1.0
     max_tracks: int = 512
 
 
@@ -79,20 +79,21 @@ class Tracker:
         z = self._noise.believed(without_duplicates(z, settings.association.duplicate_m), sensors)
 
         tracks, seen = self._tracks, Seen.nothing(len(self._tracks), len(sensors))
-        row, column = assign(self._candidates(tracks, z), z)
+        row, column, certainty = assign(self._candidates(tracks, z), z)
         matched = z.take(column)
+        matched.odds[:] = np.where(matched.odds > 0.0, certainty * matched.odds, matched.odds)
         self._absorb(tracks, row, matched, dt, seen, self._noise.novelty(frames)[matched.sensor])
         self._learn_noise(tracks, row, matched, sensors)
         unexplained = np.ones(len(z), dtype=bool)
         unexplained[column] = False
         newborn, seen_newborn = self._start(z.take(unexplained), dt, len(sensors))
 
-        self._weigh_existence(tracks, seen, frames, dt)
         tracks.coasted[:] = np.where(seen.hit.any(axis=1), 0, tracks.coasted + 1)
         tracks.age += 1
         shape.follow_motion(tracks, dt, settings.shape)
 
         tracks, seen = join(tracks, newborn), join(seen, seen_newborn)
+        self._weigh_existence(tracks, seen, frames, dt)
         lives = self._lives(tracks, seen)
         self._tracks, seen = take(tracks, lives), take(seen, lives)
         return self._scene(frames, sensors, seen)
@@ -189,7 +190,8 @@ class Tracker:
         total = np.where(hit, odds, settings.miss_weight * np.log1p(-np.minimum(detection, 0.99))).sum(axis=1)
         known = (tracks.evidence > settings.teacher) & (tracks.coasted <= 3) & (hidden < 0.5)
         self._visibility.learn(sensors, cell[known], hit[known], dt)
-        tracks.evidence[:] = existence.follow(tracks.evidence, total, dt, settings)
+        followed = existence.follow(tracks.evidence, total, dt, settings)
+        tracks.evidence[:] = np.where(tracks.age == 0, total, followed)
 
     def _lives(self, tracks: Tracks, seen: Seen) -> BoolArray:
         settings = self.settings

@@ -67,7 +67,7 @@ def test_assignment_has_the_largest_total_gain_of_all(seed):
     pairs = Pairs(
         np.array([t for t, _ in edges]), np.array([d for _, d in edges]), rng.uniform(0.1, 5.0, size=len(edges))
     )
-    row, column = assign(pairs, z)
+    row, column, certainty = assign(pairs, z)
     gains = dict(zip(edges, pairs.gain, strict=True))
     total = sum(gains[edge] for edge in zip(row.tolist(), column.tolist(), strict=True))
 
@@ -84,6 +84,9 @@ def test_assignment_has_the_largest_total_gain_of_all(seed):
     seats = list(zip(z.sensor[column].tolist(), row.tolist(), strict=True))
     assert len(set(seats)) == len(seats)
     assert len(set(column.tolist())) == len(column)
+    likelihood = {d: sum(np.exp(g) for (_, e), g in gains.items() if e == d) for d in column.tolist()}
+    wanted = [np.exp(gains[t, d]) / likelihood[d] for t, d in zip(row.tolist(), column.tolist(), strict=True)]
+    np.testing.assert_allclose(certainty, wanted)
 
 
 def test_a_confident_detection_is_preferred_and_a_weak_one_still_serves():
@@ -103,7 +106,7 @@ def test_class_agreement_decides_between_two_as_near():
         [Thing((10.5, 0.0, 0.8), (0, 0), "pedestrian"), Thing((9.5, 0.0, 0.8), (0, 0), "truck")],
     )
     tracks = tracks_at(both)
-    row, _ = assign(candidates(tracks, z, 0, np.ones(2), SETTINGS), z)
+    row, _, _ = assign(candidates(tracks, z, 0, np.ones(2), SETTINGS), z)
     assert np.argmax(tracks.class_prob[row[0]]) == 5
 
 
