@@ -43,7 +43,7 @@ class LiveSource:
     ) -> None:
         sensor = config.rig[topic.rpartition("/")[2]]
         settings = config.drivers[sensor.name]
-        self._end_ns = config.end_ns
+        self._seconds_ns = config.end_ns - config.start_ns
         self._bus = bus
         self._stopping = stopping
         self._clock = clock or SystemClock()
@@ -57,10 +57,12 @@ class LiveSource:
     def play(self) -> None:
         """Wait for the signal to begin, then publish. What comes before the signal is not part of the run."""
         try:
-            if self._heartbeat.signal(meanwhile=self._driver.discard) is not None:
+            info = self._heartbeat.signal(meanwhile=self._driver.discard)
+            if info is not None:
                 self._driver.discard()
                 self._told = Counter(self._driver.given_up)
-                while not (self._stopping() or self._driver.ended or self._clock.now_ns() >= self._end_ns):
+                end_ns = info.started_ns + self._seconds_ns
+                while not (self._stopping() or self._driver.ended or self._clock.now_ns() >= end_ns):
                     self._turn()
                 self._publish(self._stamper.finish(self._clock.now_ns()))
         finally:
@@ -92,10 +94,10 @@ class LiveSource:
 
 
 def live_config(path: Path, graph: Graph, seconds: float, clock: Clock) -> RunConfig:
-    """The configuration of a run of real sensors from now on.
+    """The configuration of a run of real sensors.
 
     Args:
-        path: a YAML file as under `configs/live/`.
+        path: a YAML file as under `configs/live/`. seconds: how long to read them, once everything is ready.
 
     Raises:
         BadInput: see `load_live`; or a graph that cannot work with these sensors.

@@ -95,7 +95,9 @@ def run_radar(datagrams, stale=(), restart: int = 0):
 
     source = LiveSource(config(), topic, bus, restart, stopping, lambda: True, clock, lambda _: air)
     stamp = Stamp(sensor_ns=T0, arrival_ns=T0, time_ns=T0, sequence=0)
-    bus.publish(Message("run/info", stamp, RunInfo(drive="live", version="", rig_yaml="", graph_yaml="")))
+    bus.publish(
+        Message("run/info", stamp, RunInfo(drive="live", started_ns=T0, version="", rig_yaml="", graph_yaml=""))
+    )
     source.play()
     stopping()
     assert air.closed
@@ -156,6 +158,12 @@ def test_what_was_sent_before_the_run_is_no_part_of_it():
     scans = of_kind(messages, RadarScan)
     assert [m.stamp.sequence for m in scans] == [0, 1, 2]
     assert of_kind(messages, StreamStatus)[-1].payload.losses == {}
+
+
+def test_it_ends_when_its_time_is_over():
+    messages = run_radar(cycles(2000))  # 100 s, of which the run takes 60
+    assert len(of_kind(messages, RadarScan)) == pytest.approx(1200, abs=2)
+    assert of_kind(messages, StreamStatus)[-1].payload.ended
 
 
 def test_a_source_that_was_started_again_has_new_epochs():
