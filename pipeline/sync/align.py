@@ -137,7 +137,8 @@ class Aligner:
             aligned = self._close()
             if aligned is not None:
                 out.append(aligned)
-        self._hurry_ns = min((lane.deadline_ns + lane.lag.ns for lane in self._waiting), default=0)
+        if now_ns is not None:
+            self._hurry_ns = min((lane.deadline_ns + self._lag_ns(lane) for lane in self._waiting), default=0)
         return out
 
     def finish(self) -> list[Aligned]:
@@ -212,9 +213,15 @@ class Aligner:
 
     def _overdue(self, lane: Lane, deadline_ns: int, now_ns: int | None) -> bool:
         """Whether what arrived by the deadline should have been handed in by now."""
-        if now_ns is not None and now_ns > deadline_ns + lane.lag.ns:
+        if now_ns is not None and now_ns > deadline_ns + self._lag_ns(lane):
             return True
         return self._crowded is not None and len(self._crowded.stream.ready) > self._settings.max_held
+
+    def _lag_ns(self, lane: Lane) -> int:
+        """How long its messages may take from arrival to here; as long as the others', while that is not measured."""
+        if lane.lag.measured:
+            return lane.lag.ns
+        return max((other.lag.ns for other in self._lanes.values() if other.lag.measured), default=lane.lag.ns)
 
     def _next_instant(self, now_ns: int | None) -> int | None:
         """Time of the next set; None: not known yet, or nothing is left."""

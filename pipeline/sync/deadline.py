@@ -64,10 +64,11 @@ class WaitSettings(Settings, frozen=True):
 
 
 class Wait:
-    """The wait for one stream, `ns`, from the delays of its own messages."""
+    """The wait for one stream, `ns`, from the delays of its own messages once enough are `measured`."""
 
     def __init__(self, settings: WaitSettings) -> None:
         self.ns = settings.initial_ns
+        self.measured = False
         self._settings = settings
         self._delays = RunningQuantile(settings.quantile, settings.window)
 
@@ -76,4 +77,5 @@ class Wait:
         s = self._settings
         quantile_ns = self._delays.add(delay_ns)
         if len(self._delays) >= s.enough:
+            self.measured = True
             self.ns = min(max(quantile_ns + s.margin_ns, s.min_ns), s.max_ns)

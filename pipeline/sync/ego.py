@@ -31,7 +31,7 @@ class EgoSettings(Settings, frozen=True):
 
     source: Literal["ego", "identity"] = "ego"
     wait: WaitSettings = WaitSettings()
-    processing: WaitSettings = WaitSettings(margin_ns=20_000_000, initial_ns=500_000_000, max_ns=1_000_000_000)
+    processing: WaitSettings = WaitSettings(margin_ns=20_000_000, initial_ns=200_000_000, max_ns=1_000_000_000)
     bracket_ns: int = 20_000_000
     max_extrapolation_ns: int = 300_000_000
     max_gap_ns: int = 500_000_000

@@ -18,7 +18,8 @@ from pipeline.sync.sequence import FOREVER_NS, Arrival, Sequencer, jumps_back
 _LOCK_WITHIN = 1 / 8  # relative: a sensor whose period is this near to the reference's is held in phase with it
 _SLIP_AT = 0.6  # of a period: beyond it the phase is counted from the neighbouring message
 _PHASE_GAIN = 0.2
-_PERIODS = 31
+_SAMPLE = 3  # of so many messages, one is enough to know the period by
+_PERIODS, _ENOUGH_PERIODS = 15, 5
 _FADE = 32
 
 
@@ -59,7 +60,7 @@ class LaneSettings(Settings, frozen=True):
     max_age_ns: int = 5_000_000_000
     max_future_ns: int = 100_000_000
     reorder_depth: int = 0
-    processing: WaitSettings = WaitSettings(margin_ns=20_000_000, initial_ns=500_000_000, max_ns=1_000_000_000)
+    processing: WaitSettings = WaitSettings(margin_ns=20_000_000, initial_ns=2_000_000_000, max_ns=2_000_000_000)
 
 
 class Lane:
@@ -327,9 +328,9 @@ class Lane:
             self._before.clear()
             self._phase = self._used_ns = None
             self._lead_ns = 0
-        elif last is not None and stamp.time_ns > last.time_ns:
+        elif last is not None and stamp.time_ns > last.time_ns and stamp.sequence % _SAMPLE == 0:
             period_ns = self._periods.add(stamp.time_ns - last.time_ns)
-            if len(self._periods) >= _PERIODS // 2:
+            if len(self._periods) >= _ENOUGH_PERIODS:
                 self.period_ns = period_ns or 1
         self._last = stamp
         self._alive_ns = stamp.arrival_ns

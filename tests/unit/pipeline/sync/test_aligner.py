@@ -265,6 +265,13 @@ def test_the_wall_clock_ends_the_wait_for_a_camera_that_died_without_a_word() ->
     assert offsets(sets, FRONT)[70] == "silent"
 
 
+def test_a_camera_that_was_dead_from_the_start_costs_no_latency() -> None:
+    it = aligner(top=100, front=100)
+    sets = live(it, stream(LIDAR, 100, 100), processing=5)
+    assert len(sets) >= 97
+    assert offsets(sets, FRONT)[-1] == "silent"
+
+
 def test_what_comes_after_the_wall_clock_ended_the_wait_says_so() -> None:
     it = aligner(top=100, front=100)
     for n in range(30):
