@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from pipeline.cli import evaluate, look, machine, play
+from pipeline.cli import evaluate, live, look, machine, play
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command()(play.demo)
 app.command()(play.replay)
 app.command()(play.record)
+app.command()(live.live)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(look.view)
