@@ -92,9 +92,9 @@ class RecordingReader:
     def counts(self) -> Mapping[str, int]:
         """Messages per topic, from the index."""
         counts: dict[str, int] = {}
-        for number, channel in self._file.channels.items():
-            if _is_ours(channel) and self._file.counts.get(number):
-                counts[channel.topic] = counts.get(channel.topic, 0) + self._file.counts[number]
+        for number, channel in self._file.index.channels.items():
+            if _is_ours(channel) and self._file.index.counts.get(number):
+                counts[channel.topic] = counts.get(channel.topic, 0) + self._file.index.counts[number]
         return counts
 
     @property
@@ -102,7 +102,7 @@ class RecordingReader:
         """Times of each topic. A recording that was not closed is read through to learn them."""
         if self._spans is None:
             self._spans = {}
-            for chunk in self._file.chunks:
+            for chunk in self._file.index.chunks:
                 _measure(self._spans, self._file, self._file.check(chunk) or {})
         return self._spans
 
@@ -160,7 +160,9 @@ class RecordingReader:
             if not first <= raw.publish_time < last:
                 continue
             try:
-                message = record_form.decode(raw.topic, self._file.channels[raw.channel].message_encoding, raw.data)
+                message = record_form.decode(
+                    raw.topic, self._file.index.channels[raw.channel].message_encoding, raw.data
+                )
             except BadInput as error:
                 self._file.note(Damage(raw.chunk, raw.data.nbytes, str(error), {raw.topic: 1}), error)
                 continue
@@ -180,7 +182,7 @@ class RecordingReader:
     def _read_spans(self) -> dict[str, TopicSpan] | None:
         if not self._file.complete:
             return None
-        for index in self._file.metadata:
+        for index in self._file.index.metadata:
             if index.name == SPANS:
                 return spans_of(self._file.read_metadata(index))
         return None
@@ -212,7 +214,7 @@ def repair(path: Path) -> Repair:
         sound: list[ChunkIndex] = []
         counts: dict[int, int] = {}
         spans: dict[str, TopicSpan] = {}
-        for chunk in reader.chunks:
+        for chunk in reader.index.chunks:
             found = reader.check(chunk)
             if found is None:
                 continue
@@ -222,15 +224,20 @@ def repair(path: Path) -> Repair:
             for channel, times in found.items():
                 counts[channel] = counts.get(channel, 0) + len(times)
             _measure(spans, reader, found)
-        messages = sum(n for channel, n in counts.items() if _is_ours(reader.channels[channel]))
+        messages = sum(n for channel, n in counts.items() if _is_ours(reader.index.channels[channel]))
         done = Repair(reader.complete, messages, len(sound), tuple(reader.damage))
         if done.was_complete and not done.damage:
             return done
         cut = b"" if done.was_complete else reader.read_tail()
         metadata = metadata_record(SPANS, span_texts(spans))
-        index = MetadataIndex(length=len(metadata), offset=reader.end, name=SPANS)
+        index = MetadataIndex(length=len(metadata), offset=reader.index.end, name=SPANS)
         end = summary(
-            reader.end + len(metadata), reader.schemas.values(), reader.channels.values(), sound, [index], counts
+            reader.index.end + len(metadata),
+            reader.index.schemas.values(),
+            reader.index.channels.values(),
+            sound,
+            [index],
+            counts,
         )
     finally:
         reader.close()
@@ -238,8 +245,8 @@ def repair(path: Path) -> Repair:
     if cut_path is not None:
         cut_path.write_bytes(cut)
     with path.open("r+b") as file:
-        file.truncate(reader.end)
-        file.seek(reader.end)
+        file.truncate(reader.index.end)
+        file.seek(reader.index.end)
         file.write(metadata + end)
         file.flush()
         os.fsync(file.fileno())
@@ -262,6 +269,6 @@ def _is_ours(channel: Channel) -> bool:
 def _measure(spans: dict[str, TopicSpan], reader: McapReader, found: Mapping[int, list[tuple[int, int]]]) -> None:
     """Take in the times of one checked chunk."""
     for channel, times in found.items():
-        if _is_ours(reader.channels[channel]):
+        if _is_ours(reader.index.channels[channel]):
             for log_time, publish_time in times:
-                include(spans, reader.channels[channel].topic, publish_time, log_time - publish_time)
+                include(spans, reader.index.channels[channel].topic, publish_time, log_time - publish_time)
