@@ -26,8 +26,7 @@ class ExistenceSettings(Settings, frozen=True):
 
     birth_score: weakest detection that starts a track. publish, death: existence from which a track is published, and
     below which it ends; max_coast_s: it also ends after so long without a detection.
-    time_constant_s, gain: see the module. miss_weight: how much a miss counts against a detection; little, since what
-    one sensor fails to see the others often miss for the same reason.
+    time_constant_s, gain: see the module. miss_weight: how much a sensor's miss counts where another sees the object.
     memory_s: how long a sensor's detection probabilities remember; teacher: evidence from which a track's detections
     and misses count for them. shadow: share of the detection probability that a nearer object in the line of sight
     takes away.

@@ -187,7 +187,9 @@ class Tracker:
         sensors = tuple(s.sensor for s, used in zip(frames.slots, looks, strict=True) if used)
         hit, odds = seen.hit[:, looks], seen.odds[:, looks]
         detection = self._visibility.detection(sensors, cell) * (1.0 - hidden[:, None])
-        total = np.where(hit, odds, settings.miss_weight * np.log1p(-np.minimum(detection, 0.99))).sum(axis=1)
+        outvoted = np.where(hit.any(axis=1), settings.miss_weight, 1.0)[:, None]
+        missed = outvoted * np.log1p(-np.minimum(detection, 0.99))
+        total = np.where(hit, odds, missed).sum(axis=1)
         known = (tracks.evidence > settings.teacher) & (tracks.coasted <= 3) & (hidden < 0.5)
         self._visibility.learn(sensors, cell[known], hit[known], dt)
         followed = existence.follow(tracks.evidence, total, dt, settings)
