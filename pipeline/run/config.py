@@ -67,7 +67,7 @@ def run_info(config: RunConfig, started_ns: int, sequence: int) -> Message:
     info = RunInfo(
         drive=config.drive,
         started_ns=started_ns,
-        start_ns=config.start_ns,
+        start_ns=config.begins_ns(started_ns),
         rate=config.rate,
         version=version("syncline"),
         rig_yaml=to_yaml(config.rig),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -17,17 +18,17 @@ from pipeline.core.clock import ManualClock
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import (
     RADAR_POINT,
+    CameraImage,
     ClockState,
     Message,
     NodeStatus,
     RadarScan,
     RunInfo,
-    Stamp,
     StreamStatus,
 )
 from pipeline.core.settings import convert, to_yaml
 from pipeline.graph import Graph
-from pipeline.run.config import RunConfig
+from pipeline.run.config import RunConfig, run_info
 from pipeline.run.live_source import LiveSource, live_config
 from pipeline.sync.sequence import Arrival, Sequencer
 from pipeline.transport.in_process import InProcessBus
@@ -94,10 +95,7 @@ def run_radar(datagrams, stale=(), restart: int = 0):
         return air.over
 
     source = LiveSource(config(), topic, bus, restart, stopping, lambda: True, clock, lambda _: air)
-    stamp = Stamp(sensor_ns=T0, arrival_ns=T0, time_ns=T0, sequence=0)
-    bus.publish(
-        Message("run/info", stamp, RunInfo(drive="live", started_ns=T0, version="", rig_yaml="", graph_yaml=""))
-    )
+    bus.publish(run_info(config(), T0, 0))
     source.play()
     stopping()
     assert air.closed
@@ -169,6 +167,35 @@ def test_it_ends_when_its_time_is_over():
 def test_a_source_that_was_started_again_has_new_epochs():
     first, again = run_radar(cycles(2)), run_radar(cycles(2), restart=1)
     assert min(m.stamp.epoch for m in of_kind(again, RadarScan)) > max(m.stamp.epoch for m in of_kind(first, RadarScan))
+
+
+def test_a_video_file_is_a_camera_until_its_end(tmp_path):
+    path = str(tmp_path / "video.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (1280, 720))
+    for k in range(4):
+        writer.write(np.full((720, 1280, 3), 50 * k, np.uint8))
+    writer.release()
+    bus, clock = InProcessBus(), ManualClock(T0)
+    made = msgspec.structs.replace(config(), drivers={"camera_front": CameraSettings(source=path)})
+    heard = bus.subscribe(["camera/*", "stream/*"])
+    source = LiveSource(made, "camera/camera_front", bus, 0, lambda: False, lambda: True, clock)
+    bus.publish(run_info(made, T0, 0))
+    source.play()
+    messages = []
+    while (message := heard.receive(0.0)) is not None:
+        messages.append(message)
+    images = of_kind(messages, CameraImage)
+    assert [m.stamp.sequence for m in images] == [0, 1, 2, 3]
+    assert [m.stamp.sensor_ns for m in images] == pytest.approx([k * 1e9 / 30 for k in range(4)], abs=1000)
+    assert of_kind(messages, StreamStatus)[-1].payload.ended
+    times = [m.stamp.time_ns for m in images]
+    assert times == pytest.approx([T0 + k * 1e9 / 30 for k in range(4)], abs=10_000_000)
+
+
+def test_the_run_tells_that_its_time_is_the_hosts():
+    info = run_info(config(), T0 + 7, 0).payload
+    assert isinstance(info, RunInfo)
+    assert (info.started_ns, info.start_ns, info.rate) == (T0 + 7, T0 + 7, 1.0)
 
 
 # --- configuration
