@@ -3,7 +3,8 @@
 python -m benchmarks.fit_cluster_model ../shared/drives/pandaset_002
 
 Odd frames only, so that the even ones can be scored. Three views of each: both LiDARs as they are, and the Pandar64
-thinned to beams 2 degrees apart, as small LiDARs have them.
+thinned to beams 2 degrees apart, as small LiDARs have them. Samples of the size prior stand in for the classes of which
+the scene shows next to nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import numpy as np
 
 from calibration.rig import LidarSensor
 from fusion.detect.cluster_class import FEATURES, GROUPS, MODEL_PATH, ClusterModel
-from fusion.detect.cluster_fit import fit, label_clusters
+from fusion.detect.cluster_fit import fit, label_clusters, prior_clusters
 from fusion.detect.segment import SegmentSettings, find_clusters
 from nodes.sources.pandaset import PandaSetDrive
 from pipeline.core.messages import EgoPose, Message, PointCloud, TruthObjects
 
 LIDARS = ("pandar64", "pandargt")
 BEAM_DEG, GAP_DEG = 0.34, 2.0
+DRAWN_PER_GROUP = 100
 
 
 def main() -> None:
@@ -47,9 +49,12 @@ def main() -> None:
             for name, values in found.features.items():
                 features[name].append(values)
     group = np.concatenate(groups)
-    coefficients = fit({name: np.concatenate(values) for name, values in features.items()}, group)
+    seen = {name: np.concatenate(values) for name, values in features.items()}
+    drawn, drawn_group = prior_clusters(seen, group, DRAWN_PER_GROUP, seed=0)
+    together = {name: np.concatenate([seen[name], drawn[name]]) for name in FEATURES}
+    coefficients = fit(together, np.concatenate([group, drawn_group]))
     model = ClusterModel(
-        source="PandaSet sequence 002 (Hesai and Scale AI), odd frames",
+        source="PandaSet sequence 002 (Hesai and Scale AI), odd frames; samples of the size prior",
         command="python -m benchmarks.fit_cluster_model ../shared/drives/pandaset_002",
         groups=GROUPS,
         features=FEATURES,

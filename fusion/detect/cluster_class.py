@@ -1,6 +1,6 @@
 """What a cluster is: probabilities from a small additive model over its size, height and shape.
 
-The model is a softmax over seven groups, each logit a sum of piecewise linear functions, one per feature: a generalised
+The model is a softmax over a few groups, each logit a sum of piecewise linear functions, one per feature: a generalised
 additive model (Hastie and Tibshirani, 1990), which fits in a committed table and can be read by plotting it.
 Groups hold the classes that one scene's labels cannot tell apart; inside a group the size prior decides.
 """
