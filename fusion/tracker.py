@@ -30,7 +30,7 @@ from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, j
 from fusion.noise import NoiseModel, NoiseSettings
 from fusion.shape import ShapeSettings
 from fusion.snapshots import State, pack, unpack
-from fusion.tracks import ACCEL_PSD, Tracks, born, no_tracks
+from fusion.tracks import ACCEL_PSD, Tracks, born, no_tracks, seeds
 from pipeline.core.messages import FrameSet, Scene
 from pipeline.core.settings import Settings
 
@@ -162,10 +162,10 @@ class Tracker:
 
     def _start(self, z: Measurements, dt: float, sensors: int) -> tuple[Tracks, Seen]:
         """Tracks from detections that no track explains; those of one object by several sensors start one track."""
-        seeds, each = born(z, 0), np.arange(len(z))
-        alone = self._compare(seeds, each, z)
-        seeds.mean[:], seeds.cov[:] = fuse(seeds.mean, seeds.cov, alone, np.ones(len(z)), Groups(each, len(z)))
-        founder = founders(self._candidates(seeds, z), z)
+        if len(z) == 0:
+            return no_tracks(), Seen.nothing(0, sensors)
+        each = np.arange(len(z))
+        founder = founders(self._candidates(seeds(z, self._time_ns), z), z)
         strongest = np.full(len(z), -np.inf)
         np.maximum.at(strongest, founder, z.odds)
         weakest = existence.log_odds(self.settings.existence.birth_score)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from fusion.measurements import FloatArray, IntArray, Measurements
+from fusion.measurements import FloatArray, IntArray, Measurements, seconds
 from pipeline.core.messages import C
 
 # Per class of pipeline.core.messages.CLASSES: car, truck, bus, trailer, construction vehicle, pedestrian, motorcycle,
@@ -90,3 +90,15 @@ def born(z: Measurements, first_id: int) -> Tracks:
         age=np.zeros(n, dtype=np.int64),
         coasted=np.zeros(n, dtype=np.int64),
     )
+
+
+def seeds(z: Measurements, time_ns: int) -> Tracks:
+    """What each detection alone would start at ``time_ns``: its position, and a speed of which only the class tells."""
+    tracks = born(z, 0)
+    ahead = seconds(z.time_ns - time_ns)
+    tracks.cov[:, :3, :3] = z.R[:, :3, :3]
+    for axis in (0, 1):
+        variance = tracks.cov[:, axis + 3, axis + 3]
+        tracks.cov[:, axis, axis] += ahead**2 * variance
+        tracks.cov[:, axis, axis + 3] = tracks.cov[:, axis + 3, axis] = -ahead * variance
+    return tracks

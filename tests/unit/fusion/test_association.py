@@ -14,9 +14,9 @@ from fusion.association import (
     founders,
     without_duplicates,
 )
-from fusion.kalman import innovate
+from fusion.kalman import Groups, fuse, innovate
 from fusion.measurements import Measurements, measurements, take
-from fusion.tracks import Tracks, born
+from fusion.tracks import Tracks, born, seeds
 from tests.scenes import Sensor, Thing, detections, frame_set, slot
 
 SETTINGS = AssociationSettings()
@@ -143,3 +143,14 @@ def test_a_track_that_repeats_another_goes_unless_one_sensor_tells_them_apart():
     apart = take(tracks, np.array([0, 1]))
     apart.mean[1, 0] += 3.0
     assert not duplicate_tracks(apart, by_turns, 0.5).any()
+
+
+def test_a_seed_is_its_detection_fused_with_a_prior_that_knows_nothing():
+    z = table([Sensor("front", "camera", (2.0, 0.4, 0.3), offset_ns=70_000_000)], crowd(5))
+    prior, each = born(z, 0), np.arange(len(z))
+    ahead = (z.time_ns - 0) * 1e-9
+    seen = innovate(prior.mean, prior.cov, ahead, np.zeros(len(z)), z, 3.0)
+    mean, cov = fuse(prior.mean, prior.cov, seen, np.ones(len(z)), Groups(each, len(z)))
+    seed = seeds(z, 0)
+    np.testing.assert_allclose(seed.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(seed.cov, cov, rtol=1e-3, atol=1e-3)
