@@ -28,6 +28,7 @@ _WAITING = 4  # frames; more have no use, they are late already
 _MAX_GAP = 1_000  # frames; a longer gap is a new beginning
 _JUMP_NS = 1_000_000_000
 _NAP_NS = 100_000_000
+_PATIENCE_S = 1.0
 
 
 class CameraSettings(DriverSettings, frozen=True, tag_field="driver", tag="camera"):
@@ -106,7 +107,8 @@ class Camera:
     """Driver.
 
     losses: ``disconnected`` = how often the device vanished or could not be opened. given_up, of frames: ``dropped`` by
-    gaps in the device's stamps, ``overrun`` = gave way while four were waiting, ``wrong_size`` = not the rig's.
+    gaps in the device's stamps against the rig's rate_hz, ``overrun`` = gave way while four were waiting, ``wrong_size``
+    = not the rig's.
 
     Raises:
         BadInput: stamps and the rig's clock do not fit: an offset estimated from arrivals would be 0 with a sigma far
@@ -185,6 +187,7 @@ class _Grabber(threading.Thread):
         self._frames: deque[_Frame] = deque()
         self._given_up: Counter[str] = Counter()
         self._done = False
+        self._host_minus_file_ns = 0
         self._stopping = threading.Event()
         self._capture = open_(settings, sensor)
 
@@ -219,9 +222,17 @@ class _Grabber(threading.Thread):
         if self.ident is None:
             self._capture.release()
             return
-        self.join(timeout=_JUMP_NS * 1e-9)  # a device that hangs in a read is left to the daemon thread
+        self.join(timeout=_PATIENCE_S)  # a device that hangs in a read is left to the daemon thread
 
     def run(self) -> None:
+        try:
+            self._keep_grabbing()
+        finally:
+            with self._changed:
+                self._done = True
+                self._changed.notify_all()
+
+    def _keep_grabbing(self) -> None:
         wait_s = self._settings.backoff_s
         while not self._stopping.is_set():
             if self._grab_all():
@@ -235,9 +246,6 @@ class _Grabber(threading.Thread):
             wait_s = min(2 * wait_s, self._settings.max_backoff_s)
             if not self._stopping.is_set():
                 self._capture = self._open(self._settings, self._sensor)
-        with self._changed:
-            self._done = True
-            self._changed.notify_all()
 
     def _grab_all(self) -> bool:
         """Until the device gives no more, or we are to stop; False where there was not one frame."""
