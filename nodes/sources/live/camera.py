@@ -107,8 +107,8 @@ class Camera:
     """Driver.
 
     losses: ``disconnected`` = how often the device vanished or could not be opened. given_up, of frames: ``dropped`` by
-    gaps in the device's stamps against the rig's rate_hz, ``overrun`` = gave way while four were waiting, ``wrong_size``
-    = not the rig's.
+    gaps in the device's stamps at the rig's rate_hz, ``overrun`` = gave way while four were waiting, ``wrong_size`` =
+    not the rig's.
 
     Raises:
         BadInput: stamps and the rig's clock do not fit: an offset estimated from arrivals would be 0 with a sigma far
