@@ -26,7 +26,6 @@ class ClusterSettings(Settings, frozen=True):
     min_points: smaller clusters are dropped.
     structure_height_m, structure_extent_m: what rises above this height over more than this extent is a building; its
     returns are taken out before clustering, or a wall would swallow the cars parked along it.
-    structure_cell_m: grid cell for finding it.
     """
 
     cell_m: float = 0.2
@@ -36,7 +35,6 @@ class ClusterSettings(Settings, frozen=True):
     min_points: int = 3
     structure_height_m: float = 2.8
     structure_extent_m: float = 14.0
-    structure_cell_m: float = 0.4
 
 
 class Grid(NamedTuple):
@@ -44,7 +42,10 @@ class Grid(NamedTuple):
 
     range_m: float
     cell_m: float
-    cells: int
+
+    @property
+    def cells(self) -> int:
+        return round(2 * self.range_m / self.cell_m)
 
     def cells_of(self, x: FloatArray, y: FloatArray) -> IntArray:
         """(N,) flat cell number of points; those outside go to the nearest edge."""
@@ -95,22 +96,21 @@ def _beyond(grid: Grid, distance: float) -> Image:
 
 
 class Structure(NamedTuple):
-    """Where returns stand as high as only buildings and trees do. Both (cells^2,) over `grid`."""
+    """Where returns stand as high as only buildings and trees do. Both (cells^2,), flat."""
 
-    grid: Grid
     building: Mask  # such cells joined to something as long as a building
     around: FloatArray  # share of such cells among the cells within 1 m
 
 
-def structure(x: FloatArray, y: FloatArray, height: FloatArray, range_m: float, settings: ClusterSettings) -> Structure:
-    """Args: (N,) float32 each: position in the ego frame and height above ground of all returns, metres."""
-    grid = Grid(range_m, settings.structure_cell_m, round(2 * range_m / settings.structure_cell_m))
-    high = np.flatnonzero(height > settings.structure_height_m)
+def structure(cell: IntArray, height: FloatArray, grid: Grid, settings: ClusterSettings) -> Structure:
+    """Args: (N,) flat cell of each return and its height above ground, metres."""
     tall = np.zeros((grid.cells, grid.cells), np.uint8)
-    tall.reshape(-1)[grid.cells_of(x[high], y[high])] = 1
+    tall.reshape(-1)[cell[height > settings.structure_height_m]] = 1
     _, labels, stats, _ = cv2.connectedComponentsWithStats(tall, connectivity=8)
     extent = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) * grid.cell_m
     extent[0] = 0.0
     side = 2 * round(1.0 / grid.cell_m) + 1
-    around = np.asarray(cv2.blur(tall.astype(np.float32), (side, side), borderType=cv2.BORDER_CONSTANT), np.float32)
-    return Structure(grid, (extent > settings.structure_extent_m)[labels].reshape(-1), around.reshape(-1))
+    around = cv2.blur(tall.astype(np.float32), (side, side), borderType=cv2.BORDER_CONSTANT)
+    return Structure(
+        (extent > settings.structure_extent_m)[labels].reshape(-1), np.asarray(around, np.float32).reshape(-1)
+    )

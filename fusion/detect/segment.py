@@ -23,11 +23,13 @@ class SegmentSettings(Settings, frozen=True):
 
     own_body: x from, x to, y from, y to of the vehicle itself in the ego frame, metres; its returns are dropped.
     max_height_m: returns higher above ground belong to nothing on the road.
+    coarse_cell_m: grid on which the ground is read and buildings are found.
     """
 
     range_m: float = 100.0
     own_body: tuple[float, float, float, float] = (-1.5, 4.2, -1.5, 1.5)
     max_height_m: float = 4.5
+    coarse_cell_m: float = 0.4
     ground: GroundSettings = GroundSettings()
     cluster: ClusterSettings = ClusterSettings()
 
@@ -54,45 +56,45 @@ def find_clusters(xyz: Points, t_ns: npt.NDArray[np.int32], settings: SegmentSet
         t_ns: (N,) int32, when each point was measured.
     """
     x, y, z, source = _in_range(xyz, settings)
-    grid = Grid(settings.range_m, settings.cluster.cell_m, round(2 * settings.range_m / settings.cluster.cell_m))
+    coarse, fine = (Grid(settings.range_m, cell_m) for cell_m in (settings.coarse_cell_m, settings.cluster.cell_m))
     ground = ground_grid(x, y, z, settings.range_m, settings.ground)
-    floor = cv2.resize(ground, (grid.cells, grid.cells)).reshape(-1)
-    cell = grid.cells_of(x, y)
-    height = z - floor[cell]
+    floor = cv2.resize(ground, (coarse.cells, coarse.cells)).reshape(-1)
+    coarse_cell = coarse.cells_of(x, y)
+    height = z - floor[coarse_cell]
 
-    tall = structure(x, y, height, settings.range_m, settings.cluster)
-    obstacle = np.flatnonzero((height > settings.cluster.min_height_m) & (height < settings.max_height_m))
-    tall_cell = tall.grid.cells_of(x[obstacle], y[obstacle])
-    apart = ~tall.building[tall_cell]
-    obstacle, tall_cell = obstacle[apart], tall_cell[apart]
-    label = cluster(cell[obstacle], height[obstacle], grid, settings.cluster)
+    tall = structure(coarse_cell, height, coarse, settings.cluster)
+    obstacle = np.flatnonzero(
+        (height > settings.cluster.min_height_m) & (height < settings.max_height_m) & ~tall.building[coarse_cell]
+    )
+    x, y, z, height = x[obstacle], y[obstacle], z[obstacle], height[obstacle]
+    coarse_cell, source, cell = coarse_cell[obstacle], source[obstacle], fine.cells_of(x, y)
+    label = cluster(cell, height, fine, settings.cluster)
 
     order = np.argsort(label, kind="stable")
     order = order[np.searchsorted(label[order], 0) :]
-    label, obstacle, tall_cell = label[order], obstacle[order], tall_cell[order]
-    x, y, z, height = x[obstacle], y[obstacle], z[obstacle], height[obstacle]
-    cell, source = cell[obstacle], source[obstacle]
+    x, y, z, height = x[order], y[order], z[order], height[order]
+    label, cell, coarse_cell, source = label[order], cell[order], coarse_cell[order], source[order]
     count = np.bincount(label)
     start = np.cumsum(count) - count
 
     xy = np.stack([x, y], axis=1)
     boxes = fit_boxes(xy, start)
     extent = boxes.high - boxes.low
-    distinct = np.unique(label * grid.cells**2 + cell) // grid.cells**2
+    distinct = np.unique(label * fine.cells**2 + cell) // fine.cells**2
     features = {
         "length": extent[:, 0],
         "width": extent[:, 1],
         "top": _each(np.maximum, height, start),
         "mean_height": _each(np.add, height, start) / count,
-        "fill": np.bincount(distinct, minlength=len(start)) * grid.cell_m**2 / (extent + grid.cell_m).prod(axis=1),
+        "fill": np.bincount(distinct, minlength=len(start)) * fine.cell_m**2 / (extent + fine.cell_m).prod(axis=1),
         "closeness": boxes.closeness,
-        "tall_around": _each(np.add, tall.around[tall_cell], start) / count,
+        "tall_around": _each(np.add, tall.around[coarse_cell], start) / count,
     }
     middle = boxes.centre.astype(np.float32)
     return Clusters(
         boxes=boxes,
         features=features,
-        floor_z=floor[grid.cells_of(middle[:, 0], middle[:, 1])].astype(np.float64),
+        floor_z=floor[coarse.cells_of(middle[:, 0], middle[:, 1])].astype(np.float64),
         top_z=_each(np.maximum, z, start),
         points=count,
         time_ns=_each(np.add, t_ns[source].astype(np.float64), start) / count,
