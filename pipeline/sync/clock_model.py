@@ -288,10 +288,13 @@ class SensorClock:
         """Vehicle time of a believed stamp, by the clock's discipline."""
         if self._on_vehicle_time and self._spec.discipline == "vehicle":
             return Estimate(0, self._spec.sigma_ns, 0.0)
+        if self._on_vehicle_time and self._ptp.hear(reading.port):
+            self._envelope.forget()
+            self._envelope.add(reading.sensor_ns, reading.arrival_ns)
         envelope = self._envelope.at(reading.sensor_ns)
         self._line, self._line_at_ns = envelope, reading.sensor_ns
         if self._on_vehicle_time:
-            estimate = self._ptp.at(reading.sensor_ns, reading.port, envelope)
+            estimate = self._ptp.at(reading.sensor_ns, envelope)
             self._doubt = self._ptp.alarm
             self._method = "envelope" if estimate is envelope else "ptp"
             return estimate

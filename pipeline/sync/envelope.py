@@ -25,6 +25,7 @@ several delays, whose smallest excess then acts like a larger minimum delay.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -37,17 +38,18 @@ _SHAPE = 0.92
 
 _FIT = 512  # excesses that the density at the edge is estimated from
 _ENOUGH = 8
+_GENERATIONS = 4
 
 
 class EnvelopeSettings(Settings, frozen=True):
-    """window_ns: at least so much of the past is looked at, at most twice as much.
+    """window_ns: so much of the past is looked at, or up to a quarter less.
 
     max_skew_ppm: no oscillator is further off. jitter_ns: scale of the excess delay until it is measured.
     min_delay_ns: the smallest delay there can be, not observable; min_delay_sigma_ns: how well it is known, to be
     chosen larger where delays have no sharp edge. wander_ppb_per_s: how fast the skew may change.
     """
 
-    window_ns: int = 15_000_000_000
+    window_ns: int = 30_000_000_000
     max_skew_ppm: float = 100.0
     jitter_ns: int = 5_000_000
     min_delay_ns: int = 0
@@ -70,41 +72,45 @@ class Estimate(NamedTuple):
 class Envelope:
     """Offset and skew of one clock, online: amortised O(1) per message, O(log n) per estimate, bounded memory.
 
-    Two generations of points overlap: the older one answers, spans one to two windows and is then replaced by the
-    younger, so that nothing ever has to be removed from a hull.
+    Several generations of points overlap, begun a quarter of the window apart: the oldest answers until its time is
+    over, so that nothing ever has to be removed from a hull.
     """
 
     def __init__(self, settings: EnvelopeSettings) -> None:
         self._settings = settings
-        self._origin_ns = self._base_ns = 0
-        self._old = _Hull()
-        self._young = _Hull()
+        self._density = 1e9 / settings.jitter_ns  # of the excess at 0, 1/s
         self._times = np.zeros(_FIT)
         self._delays = np.zeros(_FIT)
-        self._count = 0
-        self._next_fit = _ENOUGH
-        self._density = 1e9 / settings.jitter_ns  # of the excess at 0, 1/s
+        self.forget()
 
     def __len__(self) -> int:
         """Points that the estimate rests on."""
-        return self._old.count
+        return self._generations[0].count
+
+    def forget(self) -> None:
+        """The clock is not what it was; only the jitter of its messages is."""
+        self._origin_ns = self._base_ns = 0
+        self._generations = deque([_Hull()])
+        self._count = 0
+        self._next_fit = _ENOUGH
 
     def add(self, sensor_ns: int, arrival_ns: int) -> None:
         """Take in one message."""
         window = self._settings.window_ns * 1e-9
+        generations = self._generations
         t = (sensor_ns - self._origin_ns) * 1e-9
-        if self._count == 0 or t - self._old.last > 2 * window:  # nothing of before is in the window
-            self._origin_ns, self._base_ns = sensor_ns, arrival_ns - sensor_ns
-            self._old, self._young = _Hull(), _Hull()
-            self._count, self._next_fit, t = 0, _ENOUGH, 0.0
+        if self._count and t - generations[-1].last > window:
+            self.forget()
+            generations = self._generations
+        if not self._count:
+            self._origin_ns, self._base_ns, t = sensor_ns, arrival_ns - sensor_ns, 0.0
+        elif t - generations[-1].start >= window / _GENERATIONS:
+            generations.append(_Hull())
+            if t - generations[0].start >= window:
+                generations.popleft()
         y = (arrival_ns - sensor_ns - self._base_ns) * 1e-9
-        if self._old.count and t - self._old.start >= window and not self._young.count:
-            self._young.add(t, y)
-        elif self._young.count:
-            if t - self._young.start >= window:
-                self._old, self._young = self._young, _Hull()
-            self._young.add(t, y)
-        self._old.add(t, y)
+        for generation in generations:
+            generation.add(t, y)
         self._times[self._count % _FIT], self._delays[self._count % _FIT] = t, y
         self._count += 1
         if self._count >= self._next_fit:
@@ -120,8 +126,9 @@ class Envelope:
             raise ValueError("an envelope of no messages")
         t = (sensor_ns - self._origin_ns) * 1e-9
         s = self._settings
-        line = self._old.line(t, self._density, s.max_skew_ppm * 1e-6)
-        bend = 0.125e-9 * s.wander_ppb_per_s * (t - self._old.start) ** 2
+        oldest = self._generations[0]
+        line = oldest.line(t, self._density, s.max_skew_ppm * 1e-6)
+        bend = 0.125e-9 * s.wander_ppb_per_s * (t - oldest.start) ** 2
         offset_ns = self._base_ns + round(line.height * 1e9) - s.min_delay_ns
         sigma_ns = math.hypot(_SHAPE * line.sigma * 1e9, bend * 1e9, s.min_delay_sigma_ns)
         return Estimate(offset_ns, round(sigma_ns), line.slope * 1e9)
@@ -133,7 +140,7 @@ class Envelope:
         within some percent for both and for a half-normal. p = 2.5 / sqrt(n) makes that error and the scatter alike.
         """
         n = min(self._count, _FIT)
-        line = self._old.line(t, self._density, self._settings.max_skew_ppm * 1e-6)
+        line = self._generations[0].line(t, self._density, self._settings.max_skew_ppm * 1e-6)
         excess = self._delays[:n] - (line.height + line.slope * (self._times[:n] - t))
         k = min(math.ceil(2.5 * math.sqrt(n)), n - 1)
         p = k / n

@@ -40,6 +40,8 @@ class PtpSettings(Settings, frozen=True):
 class PtpClock:
     """Follows the port; `at` turns its state and the envelope's estimate into an offset with its sigma.
 
+    The envelope must begin anew when `hear` says so: the oscillator runs at another rate from then on.
+
     alarm: empty, or why the clock is not believed.
     """
 
@@ -50,17 +52,23 @@ class PtpClock:
         self._grandmaster = settings.grandmaster
         self._anchor: tuple[int, Estimate] | None = None  # sensor time and envelope when last locked
 
-    def at(self, sensor_ns: int, port: PtpPort | None, envelope: Estimate) -> Estimate:
-        """Offset to vehicle time; the envelope's own estimate where the port was never locked."""
-        s = self._settings
+    def hear(self, port: PtpPort | None) -> bool:
+        """Take the port's state in; True when the clock came under discipline or fell out of it: its skew changed."""
+        was_locked = not self.alarm
         self.port = port or PtpPort()
         self._grandmaster = self._grandmaster or self.port.grandmaster
-        if self.port.state not in s.locked:
+        if self.port.state not in self._settings.locked:
             self.alarm = f"PTP port {self.port.state or 'silent'}"
         elif self.port.grandmaster != self._grandmaster:
             self.alarm = f"PTP grandmaster {self.port.grandmaster or 'unknown'}, not {self._grandmaster}"
         else:
             self.alarm = ""
+        return was_locked == bool(self.alarm)
+
+    def at(self, sensor_ns: int, envelope: Estimate) -> Estimate:
+        """Offset to vehicle time; the envelope's own estimate where the port was never locked."""
+        s = self._settings
+        if not self.alarm:
             self._anchor = (sensor_ns, envelope)
             sigma_ns = max(s.sigma_ns, abs(self.port.offset_ns))
             return Estimate(-s.utc_offset_ns, sigma_ns, envelope.skew_ppb)

@@ -107,11 +107,22 @@ def test_states_come_at_a_steady_rate() -> None:
     out = feed(stamper("free"), steady(101))
     assert len(of(out, "clock")) == 11
     assert len(of(out, "stream")) == 101
-    fast = [m for n in range(1000) for m in []]
+    fast = []
     it = stamper("free")
     for n in range(1000):
         fast += it.take(WHEEL, START + n * MS, START + n * MS + 5 * MS)
     assert len(of(fast, "stream")) == 20
+
+
+def test_what_the_driver_gave_up_has_its_numbers() -> None:
+    it = stamper("vehicle")
+    before = feed(it, steady(2))
+    it.lose("malformed", 3)
+    after = feed(it, steady(1, first=5))
+    assert [m.stamp.sequence for m in of(before + after, "wheel")] == [0, 1, 5]
+    told = of(after, "stream")[-1].payload
+    assert isinstance(told, StreamStatus)
+    assert (told.sent, told.losses) == (3, {"malformed": 3})
 
 
 def test_a_triggered_sensor_takes_pulses() -> None:

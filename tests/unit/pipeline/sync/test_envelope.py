@@ -54,7 +54,7 @@ def test_after_ten_seconds_the_error_is_within_the_target(kind: str, rate: float
     assert np.median(late[:, 0]) <= 110_000, "at 10 s sharp, 80 runs"
     assert np.median(late) <= 100_000
     assert np.quantile(late, 0.99) <= 500_000
-    assert 0.85 <= np.mean(late <= 1.645 * sigma) <= 0.95, "80 runs give the 90 % to about 2 %"
+    assert 0.84 <= np.mean(late <= 1.645 * sigma) <= 0.96, "80 runs give the 90 % to about 3 %"
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_what_is_not_known_of_the_minimum_delay_is_part_of_sigma() -> None:
     assert vague.at(10 * SECOND).sigma_ns == pytest.approx(700_000, rel=0.01)
 
 
-def test_a_clock_that_changes_its_skew_is_followed_within_two_windows() -> None:
+def test_a_clock_that_changes_its_skew_is_followed_within_a_window() -> None:
     rng = np.random.default_rng(8)
     envelope = Envelope(EnvelopeSettings())
     true = 0.0
@@ -164,7 +164,7 @@ def test_messages_out_of_order_and_a_long_silence_do_no_harm() -> None:
         times[a], times[a + 1] = times[a + 1], times[a]
     for t in times:
         envelope.add(t, t + OFFSET + int(rng.exponential(MS)))
-    assert len(envelope) <= 201, "what was before the silence is forgotten"
+    assert len(envelope) <= 200, "what was before the silence is forgotten"
     assert abs(envelope.at(420 * SECOND).offset_ns - OFFSET) < MS
 
 
@@ -173,7 +173,8 @@ def test_memory_is_bounded() -> None:
     rng = np.random.default_rng(10)
     for t in range(0, 200 * SECOND, SECOND // 200):
         envelope.add(t, t + OFFSET + int(rng.exponential(5 * MS)))
-    assert len(envelope._old.vertices) + len(envelope._young.vertices) < 100
+    assert sum(len(generation.vertices) for generation in envelope._generations) < 150
+    assert len(envelope._generations) <= 4
 
 
 @pytest.mark.parametrize("wrong", [{"window_ns": 0}, {"max_skew_ppm": 0.0}, {"jitter_ns": -1}])
