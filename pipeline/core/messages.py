@@ -208,7 +208,7 @@ class SensorSlot(Payload, frozen=True, kw_only=True):
 
     offset_ns: message time minus reference instant. residual_ns: 1-sigma of what is left in time after compensation.
     residual_m: displacement of a static object that this and the pose uncertainty can cause, 1-sigma, metres.
-    missing: empty, or the reason (`late`, `silent`, `detector_failed`, ...).
+    missing: empty, or the reason (`late`, `silent`, `late_processing`, `no_pose`, ...; see `pipeline.sync.lane.Slot`).
     """
 
     sensor: str
