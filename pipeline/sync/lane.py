@@ -180,7 +180,7 @@ class Lane:
         look at the message after it.
         """
         self._wanted_timeline = timeline
-        if self.jumped and self._last is not None:
+        if self.stream.ready and self._last is not None and self.jumped:
             alone = instant_ns - self._last.arrival_ns > self._settings.silent_after_ns
             if alone or timeline > self._timeline:  # alone: time goes on for the others; this one only began again
                 self._turn()
@@ -203,7 +203,7 @@ class Lane:
         self.final = lower >= self._upper_ns
         if self.final:
             self._missing = "not_due"
-        else:
+        elif self.stream.ready or self.stream.known_ns >= self.deadline_ns:
             self.scan()
 
     def scan(self) -> bool:
@@ -214,7 +214,7 @@ class Lane:
         while ready and not self.final:
             item = ready[0]
             stamp = item.stamp
-            if jumps_back(self._last, stamp):
+            if self._last is not None and stamp.epoch != self._last.epoch and jumps_back(self._last, stamp):
                 if self._timeline < self._wanted_timeline:
                     self._turn()
                     continue
