@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 import termios
 import tty
@@ -60,8 +59,7 @@ class Keys:
     def control(self, key: str, reference_ns: int) -> Control | None:
         """The control for one key while fusion has come to ``reference_ns``; None for a key that asks for nothing."""
         if key == "q":
-            signal.raise_signal(signal.SIGINT)
-            return None
+            raise KeyboardInterrupt
         if self._config.live or reference_ns <= 0:
             return None
         if key == " ":

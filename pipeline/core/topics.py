@@ -29,9 +29,11 @@ class Topic(NamedTuple):
 
 
 TOPICS = (
-    Topic("camera/*", m.CameraImage, "sensor", "lossless", 8, True, "images as the camera or the recording gives them"),
-    Topic("lidar/*", m.PointCloud, "sensor", "lossless", 8, True, "one sweep per message"),
-    Topic("radar/*", m.RadarScan, "sensor", "lossless", 16, True, "one cycle per message"),
+    Topic(
+        "camera/*", m.CameraImage, "sensor", "lossless", 24, True, "images as the camera or the recording gives them"
+    ),
+    Topic("lidar/*", m.PointCloud, "sensor", "lossless", 16, True, "one sweep per message"),
+    Topic("radar/*", m.RadarScan, "sensor", "lossless", 64, True, "one cycle per message"),
     Topic("imu/*", m.ImuSample, "sensor", "lossless", 512, True, "angular rate and acceleration"),
     Topic("wheel/*", m.WheelSpeed, "sensor", "lossless", 256, True, "rear axle speed"),
     Topic("gnss/*", m.GnssFix, "sensor", "lossless", 64, True, "satellite fixes"),
@@ -53,7 +55,7 @@ TOPICS = (
         "lossless",
         256,
         False,
-        "flow control: how far others have that must lose nothing",
+        "flow control: how far the recorder has come",
     ),
     Topic("run/control", m.Control, "run", "lossless", 64, True, "pause, step, seek and rate of a replay"),
     Topic("run/info", m.RunInfo, "run", "latest", 1, True, "what runs: rig, graph, version; repeated for late comers"),

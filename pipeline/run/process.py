@@ -36,6 +36,8 @@ def run_process(folder: Path, name: str, restart: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if name != "record" and not name.startswith("source_"):
+        os.nice(5)  # what is not perceived now can be perceived from the recording; what is not recorded is gone
     stopping = _on_sigterm()
     config = load_config(folder)
     plan = config.plan()
