@@ -32,7 +32,7 @@ class ExistenceSettings(Settings, frozen=True):
     takes away.
     """
 
-    detection: float = 0.5
+    detection: float = 0.2
     birth_score: float = 0.2
     publish: float = 0.15
     death: float = 0.05
