@@ -21,7 +21,7 @@ CONTROLS = st.lists(
     st.one_of(
         st.tuples(st.just("poll"), st.integers(1, 30)),
         st.tuples(st.just("wait"), st.integers(1, 3 * PERIOD_NS)),
-        st.tuples(st.just("seek"), st.integers(-1, FRAMES + 1)),
+        st.tuples(st.just("seek"), st.integers(-1, FRAMES - 1)),
         st.tuples(st.just("rate"), st.sampled_from([0.0, 0.5, 1.0, 10.0])),
         st.tuples(st.just("progress"), st.integers(-1, FRAMES + 1)),
         st.tuples(st.sampled_from(["pause", "resume", "step"]), st.just(0)),
