@@ -9,7 +9,7 @@ APT    := libusb-1.0-0 libgl1 libgomp1
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
-	$(BIN)/syncline demo --out out/demo
+	$(BIN)/syncline demo --out out/demo --overwrite
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -19,7 +19,7 @@ from pipeline.cli.results import finish_run
 from pipeline.core.errors import BadInput
 from pipeline.core.topics import topic_row
 from pipeline.graph import Graph, load_graph
-from pipeline.run.config import RunConfig
+from pipeline.run.config import RECORDING_FILE, RunConfig
 from pipeline.run.drives import open_named
 from pipeline.run.one_process import run_in_one_process
 from pipeline.run.supervise import Supervisor
@@ -97,6 +97,7 @@ def demo(
     seconds: Annotated[float, typer.Option(help="Length of the generated drive.", min=1, max=60)] = 8.0,
     seed: Annotated[int, typer.Option(help="Another street.")] = 0,
     ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
+    overwrite: Annotated[bool, typer.Option(help="Replace the recording of an earlier demo there.")] = False,
 ) -> None:
     """Generate a short drive with camera, LiDAR and radar, run everything on it and write a report.
 
@@ -104,6 +105,8 @@ def demo(
     """
     drive = f"generated:{seed}:{seconds:g}"
     config = run_config(drive, open_named(drive), named_graph("demo", ray), 0.0, 0.0, None)
+    if overwrite:
+        (out / RECORDING_FILE).unlink(missing_ok=True)
     run(config, out, one_process=False, quiet=False)
     finish_run(out, page=True, as_json=False)
 
