@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from pipeline.core import messages as m
 from pipeline.core.arrays import Payload
+from pipeline.core.truth import TruthBehaviour, TruthSensor, TruthVisibility
 
 
 class Topic(NamedTuple):
@@ -42,6 +43,10 @@ TOPICS = (
     Topic("frames", m.FrameSet, "derived", "lossless", 64, True, "sensors aligned to one reference instant"),
     Topic("scene", m.Scene, "derived", "lossless", 64, True, "fused tracks with weight per sensor"),
     Topic("truth/objects", m.TruthObjects, "truth", "lossless", 64, True, "labels; never an input of fusion"),
+    Topic("truth/behaviour", TruthBehaviour, "truth", "lossless", 64, True, "manoeuvre and hazard of each object"),
+    Topic("truth/visibility/*", TruthVisibility, "truth", "lossless", 64, True, "what each sensor could see"),
+    Topic("truth/sensor/*", TruthSensor, "truth", "lossless", 64, True, "true clock, place and faults of a sensor"),
+    Topic("truth/ego", m.EgoPose, "truth", "lossless", 512, True, "true pose of the vehicle"),
     Topic("stream/*", m.StreamStatus, "run", "lossless", 256, True, "each sensor stream's own count and watermark"),
     Topic("clock/*", m.ClockState, "run", "lossless", 256, True, "each sensor clock's estimated state"),
     Topic("ledger", m.LedgerState, "run", "latest", 1, True, "received = fused + dropped(reason) + in flight"),

@@ -1,0 +1,1 @@
+"""What exists and how it moves, without any sensor. Read `world.py` first."""

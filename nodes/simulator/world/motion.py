@@ -1,0 +1,106 @@
+"""`Motion`: where a body is at any time, smooth enough for a radar's Doppler and an IMU's acceleration."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import CubicSpline
+
+from calibration.se3 import SE3
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+
+class Motion:
+    """``odom_SE3_body`` as a function of time: a cubic spline through samples, level on the ground unless tilted.
+
+    Position is twice differentiable, so that velocity and acceleration, which sensors measure, belong to the same path.
+    Outside its samples a body keeps the velocity it had at the end.
+
+    Args:
+        times: (K,) float64 strictly increasing, seconds since the start of the scenario; K >= 2.
+        position: (K, 3) float64 metres, odom frame, of the body's origin.
+        yaw: (K,) float64 rad, heading about z; may run beyond +-pi.
+        pitch, roll: (K,) float64 rad, or None for none; rotations about the body's y and x axes, yaw applied last.
+
+    Raises:
+        ValueError: sizes differ, fewer than two samples, or times that do not increase.
+    """
+
+    def __init__(
+        self,
+        times: npt.ArrayLike,
+        position: npt.ArrayLike,
+        yaw: npt.ArrayLike,
+        pitch: npt.ArrayLike | None = None,
+        roll: npt.ArrayLike | None = None,
+    ) -> None:
+        self.times: FloatArray = np.asarray(times, dtype=np.float64)
+        k = len(self.times)
+        angles = np.zeros((k, 3)) if k else np.zeros((0, 3))
+        given = (yaw, pitch, roll)
+        if k < 2 or np.shape(position) != (k, 3) or any(a is not None and np.shape(a) != (k,) for a in given):
+            raise ValueError(f"a motion needs K >= 2 times, K positions and K angles, got {k}, {np.shape(position)}")
+        for column, angle in enumerate(given):
+            if angle is not None:
+                angles[:, column] = np.unwrap(np.asarray(angle, dtype=np.float64)) if column == 0 else angle
+        samples = np.concatenate([np.asarray(position, dtype=np.float64), angles], axis=1)
+        self._path = CubicSpline(self.times, samples, bc_type="natural")  # raises where times do not increase
+        self._speed = self._path.derivative()
+        self._change = self._speed.derivative()
+
+    @staticmethod
+    def standing(position: npt.ArrayLike, yaw: float, until: float = 1.0) -> Motion:
+        """A body that does not move."""
+        return Motion([0.0, until], np.tile(np.asarray(position, dtype=np.float64), (2, 1)), [yaw, yaw])
+
+    def pose(self, t: npt.ArrayLike) -> SE3:
+        """``odom_SE3_body`` at times ``t`` (...), s."""
+        x = self._at(t)
+        return SE3(_rotation(x[..., 3], x[..., 4], x[..., 5]), x[..., :3])
+
+    def position(self, t: npt.ArrayLike) -> FloatArray:
+        """(..., 3) float64 metres, odom frame."""
+        return self._at(t)[..., :3]
+
+    def yaw(self, t: npt.ArrayLike) -> FloatArray:
+        """(...) float64 rad."""
+        return self._at(t)[..., 3]
+
+    def velocity(self, t: npt.ArrayLike) -> FloatArray:
+        """(..., 3) float64 m/s over ground, odom axes."""
+        return self._rate(t)[..., :3]
+
+    def yaw_rate(self, t: npt.ArrayLike) -> FloatArray:
+        """(...) float64 rad/s."""
+        return self._rate(t)[..., 3]
+
+    def acceleration(self, t: npt.ArrayLike) -> FloatArray:
+        """(..., 3) float64 m/s2 over ground, odom axes; zero outside the samples."""
+        time = np.asarray(t, dtype=np.float64)
+        inside = (time >= self.times[0]) & (time <= self.times[-1])
+        out: FloatArray = self._change(time)[..., :3] * inside[..., None]
+        return out
+
+    def _at(self, t: npt.ArrayLike) -> FloatArray:
+        time = np.asarray(t, dtype=np.float64)
+        held = np.clip(time, self.times[0], self.times[-1])
+        out: FloatArray = self._path(held) + self._speed(held) * (time - held)[..., None]
+        return out
+
+    def _rate(self, t: npt.ArrayLike) -> FloatArray:
+        out: FloatArray = self._speed(np.clip(np.asarray(t, dtype=np.float64), self.times[0], self.times[-1]))
+        return out
+
+
+def _rotation(yaw: FloatArray, pitch: FloatArray, roll: FloatArray) -> FloatArray:
+    """(..., 3, 3) float64: Rz(yaw) Ry(pitch) Rx(roll)."""
+    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    rows = [
+        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+        [-sp, cp * sr, cp * cr],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
