@@ -1,0 +1,1 @@
+"""Drives written in layouts of other tools. Read `nuscenes.py` first."""

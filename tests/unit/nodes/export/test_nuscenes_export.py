@@ -1,0 +1,125 @@
+"""Drives written in the nuScenes layout: the official devkit and our own reader both open them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.camera import KannalaBrandt
+from calibration.rig import CameraSensor, Extrinsic, Rig
+from nodes.export.nuscenes import SCENE, VERSION, export_nuscenes
+from nodes.export.nuscenes_files import ImageWriter, scan_bytes
+from nodes.sources.generated import GeneratedDrive
+from nodes.sources.open_drive import open_drive
+from nodes.sources.pcd import read_pcd
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import RADAR_POINT, PointCloud, RadarScan, TruthObjects
+from pipeline.core.settings import load_yaml
+
+_RIG = Path(__file__).resolve().parents[4] / "configs" / "rigs" / "demo.yaml"
+
+
+@pytest.fixture(scope="module")
+def drive() -> GeneratedDrive:
+    rig = load_yaml(_RIG, Rig)
+    kept = tuple(s for s in rig.sensors if s.name in ("camera_front", "lidar_top", "radar_front"))
+    return GeneratedDrive(Rig(vehicle=rig.vehicle, sensors=kept), duration_s=2.5)
+
+
+@pytest.fixture(scope="module")
+def root(drive: GeneratedDrive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("nuscenes")
+    export_nuscenes(drive, root)
+    return root
+
+
+def test_our_reader_gives_the_drive_back(drive: GeneratedDrive, root: Path) -> None:
+    again = open_drive(root)
+    assert again.counts["camera/cam_front"] == drive.counts["camera/camera_front"]
+    assert again.counts["lidar/lidar_top"] == drive.counts["lidar/lidar_top"]
+    assert again.counts["radar/radar_front"] == drive.counts["radar/radar_front"]
+    labels = {
+        m.stamp.time_ns: m.payload for m in drive.messages(["truth/objects"]) if isinstance(m.payload, TruthObjects)
+    }
+    for message in again.messages(["truth/objects"]):
+        assert isinstance(message.payload, TruthObjects)
+        truth = labels[message.stamp.time_ns]
+        for field in ("class_id", "position", "size", "yaw"):
+            found, made = getattr(message.payload, field), getattr(truth, field)
+            np.testing.assert_allclose(
+                found[np.argsort(message.payload.position[:, 0])], made[np.argsort(truth.position[:, 0])], atol=1e-6
+            )
+
+
+def test_sweeps_are_deskewed_and_their_returns_counted(drive: GeneratedDrive, root: Path) -> None:
+    again = open_drive(root)
+    sweep = next(m for m in again.messages(["lidar/lidar_top"]) if isinstance(m.payload, PointCloud))
+    assert isinstance(sweep.payload, PointCloud)
+    assert sweep.payload.motion_compensated
+    truth = next(m.payload for m in again.messages(["truth/objects"]))
+    assert isinstance(truth, TruthObjects)
+    assert truth.lidar_points.max() > 50
+    assert (truth.lidar_points >= 0).all()
+
+
+def test_the_official_devkit_opens_renders_and_scores_it(root: Path, tmp_path: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    loaders = pytest.importorskip("nuscenes.eval.common.loaders")
+    from nuscenes.eval.detection.config import config_factory
+    from nuscenes.eval.detection.data_classes import DetectionBox
+    from nuscenes.eval.detection.evaluate import DetectionEval
+    from nuscenes.nuscenes import NuScenes
+
+    devkit = NuScenes(VERSION, str(root), verbose=False)
+    sample = devkit.sample[1]
+    for channel, data in sample["data"].items():
+        # Its map layer works with older numpy only.
+        devkit.render_sample_data(data, underlay_map=False, out_path=str(tmp_path / f"{channel}.png"), verbose=False)
+        assert (tmp_path / f"{channel}.png").stat().st_size > 5000
+
+    truth = loaders.load_gt(devkit, "mini_val", DetectionBox)
+    results = {
+        name: [
+            dict(box.serialize(), detection_score=0.9, velocity=np.nan_to_num(box.velocity).tolist())
+            for box in truth[name]
+        ]
+        for name in truth.sample_tokens
+    }
+    meta = dict.fromkeys(("use_camera", "use_lidar", "use_radar", "use_map", "use_external"), True)
+    predictions = tmp_path / "perfect.json"
+    predictions.write_text(json.dumps({"meta": meta, "results": results}), encoding="utf-8")
+    judge = DetectionEval(
+        devkit, config_factory("detection_cvpr_2019"), str(predictions), "mini_val", str(tmp_path), verbose=False
+    )
+    metrics, _ = judge.evaluate()
+    there = {box.detection_name for name in judge.gt_boxes.sample_tokens for box in judge.gt_boxes[name]}
+    assert {"car", "truck", "bicycle"} <= there
+    assert {name: metrics.mean_dist_aps[name] for name in there} == dict.fromkeys(there, pytest.approx(1.0))
+
+
+def test_radar_returns_survive_the_file() -> None:
+    points = np.array([(10.0, 5.0, 0.5, -4.0, 12.0, 20.0), (30.0, 0.0, 0.0, 2.0, np.nan, np.nan)], RADAR_POINT)
+    rows = read_pcd(scan_bytes(RadarScan(points=points), np.array([1.0, 0.0], np.float32)), "scan")
+    np.testing.assert_allclose(rows["x"], points["x"])
+    rate = (rows["vx"] * rows["x"] + rows["vy"] * rows["y"]) / np.hypot(rows["x"], rows["y"])
+    np.testing.assert_allclose(rate, points["range_rate"], rtol=1e-5)
+    assert rows["rcs"].tolist() == [12.0, 0.0]
+    assert rows["dyn_prop"].tolist() == [0, 1]
+
+
+def test_what_cannot_be_written_is_refused(drive: GeneratedDrive, root: Path) -> None:
+    with pytest.raises(BadInput, match="without a data set"):
+        export_nuscenes(drive, root, SCENE)
+    fisheye = CameraSensor(
+        name="wide",
+        extrinsic=Extrinsic(translation=(0, 0, 1), rotation_wxyz=(1, 0, 0, 0)),
+        width=64,
+        height=48,
+        intrinsics=KannalaBrandt(fx=20.0, fy=20.0, cx=32.0, cy=24.0, k1=0.0, k2=0.0, k3=0.0, k4=0.0),
+    )
+    with pytest.raises(BadInput, match=r"wide.*fisheye"):
+        ImageWriter(fisheye, "rig")
