@@ -1,0 +1,1 @@
+"""Simulated drives held against recorded ones. Read `measure.py` first."""
