@@ -1,4 +1,4 @@
-"""What is true of a simulated world at one instant, as `truth/*` tells it; positions are in the odom frame of pose/ego."""
+"""What is true of a simulated world at one instant, as `truth/*` tells it: in the odom frame of `pose/ego`."""
 
 from __future__ import annotations
 

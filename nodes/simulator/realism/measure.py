@@ -40,8 +40,8 @@ class LidarStatistics(NamedTuple):
 
 
 class RadarStatistics(NamedTuple):
-    """F cycles. object_points: (n, 2) range m, returns in the box, of every labelled vehicle in view. doppler: (n,) m/s,
-    rates of the static world less what the own motion makes of it. ranges: (F, R) shares by bin. returns: (F,).
+    """F cycles. object_points: (n, 2) range m, returns in the box, of every labelled vehicle in view. doppler: (n,)
+    m/s, rates of the static world less what the own motion makes of it. ranges: (F, R) shares by bin. returns: (F,).
     snr: (n, 2) range m, strength dB, of returns on labelled vehicles."""
 
     object_points: Array
@@ -132,15 +132,8 @@ def camera_statistics(drive: Drive, sensor: str, every: int = 1) -> CameraStatis
         half = cv2.resize(full, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(half, cv2.COLOR_BGR2GRAY).astype(np.float64)
         saturation = cv2.cvtColor(half, cv2.COLOR_BGR2HSV)[..., 1]
-        rows.append(
-            (
-                grey.mean() / 255,
-                grey.std() / 255,
-                saturation.mean() / 255,
-                _noise(cv2.cvtColor(full, cv2.COLOR_BGR2GRAY)),
-            )
-            + (_spectrum(grey),)
-        )
+        levels = (grey.mean() / 255, grey.std() / 255, saturation.mean() / 255)
+        rows.append((*levels, _noise(cv2.cvtColor(full, cv2.COLOR_BGR2GRAY)), _spectrum(grey)))
     return CameraStatistics(*(np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)))
 
 
@@ -228,7 +221,7 @@ def _flatness(xyz: Array) -> float:
 
 
 def _noise(grey: npt.NDArray[Any]) -> float:
-    """1-sigma of white noise, grey levels, on the smoothest half: Immerkaer, Fast noise variance estimation, CVIU 1996."""
+    """1-sigma of white noise, grey levels, on the smoothest half: Immerkaer, Fast noise variance estimation, 1996."""
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float64)
     response = np.abs(cv2.filter2D(grey.astype(np.float64), -1, kernel))[1:-1, 1:-1]
     blocks = response[: response.shape[0] // 8 * 8, : response.shape[1] // 8 * 8]
