@@ -1,0 +1,174 @@
+"""Trains the small camera network from a folder of labelled images.
+
+One seed, one result; goes on where it was stopped. `camera_export` writes the network as ONNX, `camera_score` says how
+well it does on images that it never saw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fusion.detect.centre_net import CentreNet
+from fusion.training.camera_augment import varied
+from fusion.training.camera_targets import loss, targets
+from fusion.training.images import LabelledImage, read_folder
+from pipeline.core.messages import C
+from pipeline.core.settings import Settings
+
+_STATE = "state.safetensors"
+
+
+class CameraTraining(Settings, frozen=True):
+    """steps: optimizer steps of `batch` random views of height x width pixels each. rate: peak of the learning rate,
+    which rises over the first tenth (Smith and Topin, 2018). average: share of the running weights kept at each step.
+    held_out: of so many blocks of images one is never trained on."""
+
+    steps: int = 3000
+    batch: int = 16
+    height: int = 256
+    width: int = 416
+    channels: int = 48
+    rate: float = 4e-3
+    decay: float = 1e-4
+    average: float = 0.998
+    held_out: int = 12
+    seed: int = 0
+    save_every: int = 200
+
+
+class _Views(Dataset[tuple[Tensor, ...]]):
+    """Item i is always the same view, in whichever process it is made."""
+
+    def __init__(self, images: list[LabelledImage], settings: CameraTraining, first: int) -> None:
+        self._images, self._settings, self._first = images, settings, first
+
+    def __len__(self) -> int:
+        return self._settings.steps * self._settings.batch - self._first
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        s = self._settings
+        rng = np.random.default_rng([s.seed, self._first + index])
+        view, labels = varied(self._images[int(rng.integers(len(self._images)))], s.height, s.width, rng)
+        wanted = targets(labels.edges, labels.class_id, labels.visible, s.height, s.width)
+        return (torch.from_numpy(view.transpose(2, 0, 1).copy()), *(torch.from_numpy(field) for field in wanted))
+
+
+def split(images: list[LabelledImage], held_out: int) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """(trained on, never trained on). Parts of a folder come from different scenes; neighbours stay together."""
+    block = 64  # images in a row, from the same scenes
+    number = np.arange(len(images)) // block
+    return (
+        [image for image, n in zip(images, number, strict=True) if n % held_out != 0],
+        [image for image, n in zip(images, number, strict=True) if n % held_out == 0],
+    )
+
+
+def train(
+    data: Path,
+    out: Path,
+    settings: CameraTraining,
+    progress: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    workers: int = 0,
+) -> CentreNet:
+    """Train, or go on with what lies in ``out``; returns the averaged network, in evaluation mode.
+
+    Args:
+        data: folder that `fusion.training.images` reads. out: folder for the state, made where it is missing.
+        progress: called after each step with the running losses.
+
+    Raises:
+        BadInput: the data cannot be read.
+    """
+    torch.manual_seed(settings.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images, _ = split(read_folder(data), settings.held_out)
+    net = CentreNet(C, settings.channels).to(device)
+    averaged = CentreNet(C, settings.channels).to(device)
+    averaged.load_state_dict(net.state_dict())
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
+    out.mkdir(parents=True, exist_ok=True)
+    step = _restore(out / _STATE, net, averaged, optimizer)
+    running: dict[str, float] = {}
+    for batch in _batches(images, settings, step, workers):
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(step, settings)
+        bgr, *wanted = (tensor.to(device) for tensor in batch)
+        with torch.autocast(device.type, torch.bfloat16):
+            grid = net(bgr.float().contiguous(memory_format=torch.channels_last))
+        of_heat, of_edges = loss(grid.float(), *wanted)
+        optimizer.zero_grad(set_to_none=True)
+        (of_heat + 2.0 * of_edges).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        optimizer.step()
+        step += 1
+        _follow(averaged, net, min(settings.average, step / (step + 10.0)))
+        for name, value in (("heat", of_heat), ("edges", of_edges)):
+            running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
+        progress(step, running)
+        if step % settings.save_every == 0 or step == settings.steps:
+            _save(out / _STATE, net, averaged, optimizer, step)
+    return averaged.eval()
+
+
+def write_card(path: Path, facts: dict[str, Any]) -> None:
+    """The card beside the weights: data, command, settings, metrics."""
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _batches(images: list[LabelledImage], settings: CameraTraining, step: int, workers: int) -> Iterator[list[Tensor]]:
+    views = _Views(images, settings, step * settings.batch)
+    loader = DataLoader(views, settings.batch, num_workers=workers, drop_last=True)
+    yield from loader
+
+
+def _rate(step: int, settings: CameraTraining) -> float:
+    """Up in the first tenth, then down along a cosine."""
+    share = step / settings.steps
+    if share < 0.1:
+        return settings.rate * (0.05 + 0.95 * share / 0.1)
+    return settings.rate * (0.002 + 0.499 * (1 + float(np.cos(np.pi * (share - 0.1) / 0.9))))
+
+
+@torch.no_grad()
+def _follow(averaged: CentreNet, net: CentreNet, keep: float) -> None:
+    for mean, now in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(now, 1.0 - keep)
+        else:
+            mean.copy_(now)
+
+
+def _save(path: Path, net: CentreNet, averaged: CentreNet, optimizer: torch.optim.Optimizer, step: int) -> None:
+    tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
+    tensors |= {f"averaged.{name}": value.contiguous() for name, value in averaged.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"step": str(step)})
+    partial.replace(path)
+
+
+def _restore(path: Path, net: CentreNet, averaged: CentreNet, optimizer: torch.optim.Optimizer) -> int:
+    """Steps that were done; 0 where there is no state."""
+    if not path.is_file():
+        return 0
+    tensors = load_file(path)
+    for prefix, module in (("net.", net), ("averaged.", averaged)):
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+    full = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
+    return int(state[0]["step"]) if state else 0

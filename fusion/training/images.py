@@ -1,0 +1,102 @@
+"""Labelled images on disk: a folder of `.npz` parts, JPEG bytes and boxes one after the other, without pickles."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fusion.detect.image_boxes import Image
+from pipeline.core.errors import BadInput
+
+VERSION = 1
+_MAX_PART_BYTES = 1 << 30
+_FIELDS = {
+    "version": ("<i8", ()),
+    "jpeg": ("|u1", (None,)),
+    "jpeg_ends": ("<i8", (None,)),
+    "box_ends": ("<i8", (None,)),
+    "edges": ("<f4", (None, 4)),
+    "class_id": ("<i4", (None,)),
+    "visible": ("<f4", (None,)),
+}
+
+
+class LabelledImage(NamedTuple):
+    """jpeg: (n,) uint8. edges: (K, 4) float32 left, top, right, bottom, px. class_id: (K,) int32, index into CLASSES.
+    visible: (K,) float32, share of the object that can be seen, 0..1."""
+
+    jpeg: npt.NDArray[np.uint8]
+    edges: npt.NDArray[np.float32]
+    class_id: npt.NDArray[np.int32]
+    visible: npt.NDArray[np.float32]
+
+    def pixels(self) -> Image:
+        """(H, W, 3) uint8, blue-green-red.
+
+        Raises:
+            BadInput: the bytes are no image.
+        """
+        bgr = cv2.imdecode(self.jpeg, cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise BadInput("labelled image", "jpeg", "an image", f"{len(self.jpeg)} bytes that are none")
+        return np.asarray(bgr, np.uint8)
+
+
+def write_part(path: Path, images: Sequence[LabelledImage]) -> None:
+    """One part of a folder; it appears under its name only when it is whole."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        version=np.int64(VERSION),
+        jpeg=np.concatenate([image.jpeg for image in images]),
+        jpeg_ends=np.cumsum([len(image.jpeg) for image in images]),
+        box_ends=np.cumsum([len(image.edges) for image in images]),
+        edges=np.concatenate([image.edges for image in images]),
+        class_id=np.concatenate([image.class_id for image in images]),
+        visible=np.concatenate([image.visible for image in images]),
+    )
+    partial.replace(path)
+
+
+def read_folder(folder: Path) -> list[LabelledImage]:
+    """All images of a folder, in order of its parts.
+
+    Raises:
+        BadInput: no part, or one that is truncated, too large, or not of this form.
+    """
+    parts = sorted(path for path in folder.glob("*.npz") if not path.name.endswith(".partial.npz"))
+    if not parts:
+        raise BadInput(folder, "parts", "at least one .npz", "none")
+    return [image for path in parts for image in _read_part(path)]
+
+
+def _read_part(path: Path) -> list[LabelledImage]:
+    if path.stat().st_size > _MAX_PART_BYTES:
+        raise BadInput(path, "size", f"at most {_MAX_PART_BYTES} bytes", path.stat().st_size)
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name]) for name in _FIELDS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(path, "file", f"an archive of {', '.join(_FIELDS)}", error) from error
+    for name, (kind, shape) in _FIELDS.items():
+        found = arrays[name]
+        if found.dtype != np.dtype(kind) or [
+            w for w in zip(shape, found.shape, strict=False) if w[0] not in (None, w[1])
+        ]:
+            raise BadInput(path, name, f"{kind} of shape {shape}", f"{found.dtype} {found.shape}")
+    if int(arrays["version"]) != VERSION:
+        raise BadInput(path, "version", str(VERSION), int(arrays["version"]))
+    jpeg_ends, box_ends = arrays["jpeg_ends"], arrays["box_ends"]
+    for ends, total in ((jpeg_ends, len(arrays["jpeg"])), (box_ends, len(arrays["edges"]))):
+        if len(ends) != len(jpeg_ends) or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != total):
+            raise BadInput(path, "ends", f"rising up to {total}", ends[-3:])
+    jpegs = np.split(arrays["jpeg"], jpeg_ends[:-1])
+    boxes = [np.split(arrays[name], box_ends[:-1]) for name in ("edges", "class_id", "visible")]
+    return [LabelledImage(*fields) for fields in zip(jpegs, *boxes, strict=True)]
