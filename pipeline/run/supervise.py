@@ -17,6 +17,7 @@ from pipeline.core.messages import Control, LedgerState, Message, NodeStatus, Pr
 from pipeline.graph import source_of
 from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
 from pipeline.run.process import recorder, run_name, run_process
+from pipeline.transport.ring import LARGE_COPIES
 from pipeline.transport.run_folder import cleanup
 from pipeline.transport.shared_memory import SharedMemoryBus
 
@@ -26,6 +27,7 @@ _READY_TIMEOUT_NS = 120_000_000_000
 _REPEAT_NS = 1_000_000_000
 _STOP_TIMEOUT_NS = 20_000_000_000
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+_ENVIRONMENT = _ONE_THREAD | LARGE_COPIES
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Supervisor:
         # A server that has imported everything once forks each process: fifteen start in the time of one.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([run_process.__module__])
-        for variable, value in _ONE_THREAD.items():
+        for variable, value in _ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
         self.state = RunState(names=tuple(name for members in self._members.values() for name in members))
 

@@ -14,8 +14,13 @@ exclusive for the writer, never waited for). So the three hard cases need no pro
 - A reader or writer that is killed loses its locks with its last breath.
 - On processors that reorder memory accesses the lock calls are the barriers.
 
-Borrowing is what makes the hand-over of a frame cost one copy (into the ring) instead of two. The copy is announced as
-it begins, so that the news travels meanwhile; a reader that is there first waits for the lock, but not for long.
+Borrowing is what makes the hand-over of a frame cost one copy (into the ring) instead of two. A message is announced
+when its first part (the head) lies in its slot, so that the news travels while the rest is copied; a reader that is
+there first makes of the head what it can, then waits for the lock, but not for long.
+
+`LARGE_COPIES` tells glibc to write copies of 2 MiB and more past the caches: else each line of a slot, long out of
+them, is first read from memory only to be overwritten. glibc does so by itself where it knows the size of the cache; a
+virtual machine is often shown the cache of its whole host.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -44,7 +49,11 @@ _GENERATIONS_AT = 64
 _PAGE = mmap.PAGESIZE
 _ROUND = 16 * _PAGE
 _WRITING = 1 << 63
-_NAP_S, _MAX_NAPS = 20e-6, 5000  # naps take 60 to 100 µs in truth, so a reader waits for about 0.4 s
+_NAP_S, _MAX_NAPS = 1e-6, 7000  # naps take about 60 µs in truth, so a reader waits for about 0.4 s
+LARGE_COPIES = {"GLIBC_TUNABLES": "glibc.cpu.x86_non_temporal_threshold=0x200000"}
+"""For the environment in which processes of a run are started; says nothing to other processors or C libraries."""
+
+T = TypeVar("T")
 _LOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
@@ -98,7 +107,7 @@ class RingWriter:
         self._written = 0  # messages in this segment
 
     def write(self, parts: Sequence[Buffer], size: int, announce: Callable[[Place], None]) -> None:
-        """Copy ``parts``, ``size`` bytes together, into the next free slot, having announced where.
+        """Copy ``parts``, ``size`` bytes together, into the next free slot; announce where after the first of them.
 
         Raises:
             OSError: shared memory is full.
@@ -110,11 +119,12 @@ class RingWriter:
                 _take_memory(segment.descriptor, segment.offset(slot), segment.capacity)
                 self._used.add(slot)
             segment.generations[slot] = self._generation | _WRITING
-            announce(Place(self._number, slot, self._generation, size))
             start = segment.offset(slot)
-            for part in parts:
+            for k, part in enumerate(parts):
                 segment.memory[start : start + len(part)] = part
                 start += len(part)
+                if k == 0:
+                    announce(Place(self._number, slot, self._generation, size))
             segment.generations[slot] = self._generation
         finally:
             segment.lock(slot, fcntl.F_UNLCK)
@@ -185,36 +195,52 @@ class RingReader:
             self._newest = number, _open(self._path_of(number))
         return self._newest[1]
 
-    def read(self, segment: Segment, place: Place) -> np.ndarray | None:
-        """(size,) uint8 with the message, or None when it was overwritten.
+    def read(self, segment: Segment, place: Place, use: Callable[[memoryview], T]) -> T | None:
+        """What ``use`` makes of the message's bytes, or None when they were overwritten.
 
-        It is a view of shared memory that keeps its slot from being overwritten while anything refers to it, or a copy
-        when `max_borrowed` such views are held already.
+        They lie in shared memory, and their slot is kept from being overwritten while anything refers to them; or they
+        are a copy when `max_borrowed` messages are held already. ``use`` is called while all but the first part may
+        still be on its way: it can refer to the rest, not look at it.
 
         Raises:
-            ValueError: a place that cannot be.
+            ValueError: a place that cannot be; what ``use`` raised.
         """
         key = place.segment, place.slot
         fits = place.slot < segment.slots and place.size <= segment.capacity and 0 < place.generation < _WRITING
         if not fits or key in self._borrowed:
             raise ValueError(f"{place} is not in a ring of {segment.slots} slots of {segment.capacity} bytes")
+        view = np.frombuffer(segment.map, np.uint8, place.size, segment.offset(place.slot))
+        if len(self._borrowed) >= self._max_borrowed:
+            if not self._lock(segment, place):
+                return None
+            copied = view.copy()
+            segment.lock(place.slot, fcntl.F_UNLCK)
+            return use(copied.data)
+        made = problem = None
+        try:
+            made = use(view.data)
+        except ValueError as error:  # of the message, or because it is no more
+            problem = error
+        if not self._lock(segment, place):
+            return None
+        self._borrowed.add(key)
+        weakref.finalize(view, self._give_back, segment, key).atexit = False
+        if problem is not None:
+            raise problem
+        return made
+
+    def _lock(self, segment: Segment, place: Place) -> bool:
+        """Wait for the end of the copy and keep the slot from the writer; False when the message is no more."""
         naps = 0
         while not segment.lock(place.slot, fcntl.F_RDLCK):
             if segment.generations[place.slot] & ~_WRITING != place.generation or naps == _MAX_NAPS:
-                return None
+                return False
             time.sleep(_NAP_S)
             naps += 1
-        if segment.generations[place.slot] != place.generation:
-            segment.lock(place.slot, fcntl.F_UNLCK)
-            return None
-        view = np.frombuffer(segment.map, np.uint8, place.size, segment.offset(place.slot))
-        if len(self._borrowed) >= self._max_borrowed:
-            view = view.copy()
-            segment.lock(place.slot, fcntl.F_UNLCK)
-        else:
-            self._borrowed.add(key)
-            weakref.finalize(view, self._give_back, segment, key).atexit = False
-        return view
+        if segment.generations[place.slot] == place.generation:
+            return True
+        segment.lock(place.slot, fcntl.F_UNLCK)
+        return False
 
     def _give_back(self, segment: Segment, key: tuple[int, int]) -> None:
         segment.lock(key[1], fcntl.F_UNLCK)

@@ -11,6 +11,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 import zmq
@@ -243,9 +244,9 @@ class ZmqSubscription:
                 if isinstance(item, bytes):
                     return decode(topic, item)
                 ring, segment, place = item
-                data = ring.read(segment, place)
-                if data is not None:
-                    return decode(topic, data.data)
+                message = ring.read(segment, place, partial(decode, topic))
+                if message is not None:
+                    return message
                 self._inbox.lose(topic, "overwritten")
             except (BadInput, ValueError):
                 self._inbox.lose(topic, "malformed")

@@ -32,7 +32,11 @@ def write(ring: RingWriter, value: int, size: int = 1000) -> Place:
 
 
 def read(ring: RingReader, place: Place) -> np.ndarray | None:
-    return ring.read(ring.open(place.segment), place)
+    return ring.read(ring.open(place.segment), place, as_array)
+
+
+def as_array(memory: memoryview) -> np.ndarray:
+    return np.frombuffer(memory, np.uint8)
 
 
 def is_filled(data: np.ndarray | None, value: int, size: int = 1000) -> bool:
@@ -69,7 +73,9 @@ def test_a_borrowed_message_stays_while_it_is_in_use_and_no_longer(path_of: Path
 def test_beyond_its_share_a_reader_gets_copies(path_of: PathOf) -> None:
     writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
     held = [read(reader, write(writer, value)) for value in range(6)]
-    assert [data is not None and data.base is not None for data in held] == [True, True, False, False, False, False]
+    ring = np.frombuffer(reader.open(0).map, np.uint8)
+    lent = [data is not None and np.shares_memory(data, ring) for data in held]
+    assert lent == [True, True, False, False, False, False]
     for value in range(6, 30):
         write(writer, value)
     assert all(is_filled(data, value) for value, data in enumerate(held))
@@ -99,7 +105,7 @@ def test_larger_messages_open_larger_segments_and_earlier_ones_can_still_be_read
     for value in range(3 * SLOTS):
         write(writer, value)
     assert [path.name for path in tmp_path.iterdir()] == ["1.ring"]
-    assert all(is_filled(reader.read(segment, place), value) for value, place in enumerate(small))
+    assert all(is_filled(reader.read(segment, place, as_array), value) for value, place in enumerate(small))
     assert write(writer, 1, 1_100_000).segment == 1  # a little more fits
 
 
@@ -115,16 +121,16 @@ def test_memory_is_taken_slot_by_slot_and_bounded_by_the_largest_message(path_of
 
 
 class Interrupted(list[bytes]):
-    """Parts of a message: half of it, then something else happens first."""
+    """Parts of a message: the first two, then something else happens before the last."""
 
     def __init__(self, value: int, happens: Callable[[], object]) -> None:
-        super().__init__([bytes([value]) * 500, bytes([value]) * 500])
+        super().__init__([bytes([value]) * 100, bytes([value]) * 400, bytes([value]) * 500])
         self._happens = happens
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self[0]
+        yield from self[:2]
         self._happens()
-        yield self[1]
+        yield self[2]
 
 
 def test_a_reader_that_is_there_first_waits_for_the_end_of_the_copy(path_of: PathOf) -> None:
@@ -138,6 +144,46 @@ def test_a_reader_that_is_there_first_waits_for_the_end_of_the_copy(path_of: Pat
     assert is_filled(read(reader, places.get(timeout=10)), 7)
     writing.join()
     going.join()
+
+
+def test_the_head_can_be_used_before_the_rest_is_there(path_of: PathOf) -> None:
+    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
+    for value in range(SLOTS):
+        write(writer, value)
+    places: queue.Queue[Place] = queue.Queue()
+    go_on = threading.Event()
+    writing = threading.Thread(target=writer.write, args=(Interrupted(7, go_on.wait), 1000, places.put))
+    writing.start()
+    place = places.get(timeout=10)
+    seen: list[bytes] = []
+
+    def use(memory: memoryview) -> np.ndarray:
+        seen.append(bytes(memory[:100]) + bytes(memory[500:]))
+        go_on.set()
+        return as_array(memory)
+
+    assert is_filled(reader.read(reader.open(place.segment), place, use), 7)
+    assert seen == [bytes([7]) * 100 + bytes(500)]
+    writing.join()
+
+
+def test_what_looks_malformed_while_it_is_overwritten_is_no_fault_of_the_message(path_of: PathOf) -> None:
+    writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
+    place = write(writer, 1)
+
+    def overwritten(_: memoryview) -> None:
+        for value in range(SLOTS):
+            write(writer, value)
+        raise ValueError("not a message")
+
+    def malformed(_: memoryview) -> None:
+        raise ValueError("not a message")
+
+    assert reader.read(reader.open(0), place, overwritten) is None
+    with pytest.raises(ValueError, match="not a message"):
+        reader.read(reader.open(0), write(writer, 1), malformed)
+    gc.collect()
+    assert {write(writer, value).slot for value in range(SLOTS)} == set(range(SLOTS))  # nothing stayed borrowed
 
 
 def test_a_copy_that_ends_just_as_the_reader_looks_is_not_lost(path_of: PathOf) -> None:
@@ -157,7 +203,7 @@ def test_a_copy_that_ends_just_as_the_reader_looks_is_not_lost(path_of: PathOf) 
         return taken
 
     segment.lock = lock_and_let_the_writer_finish  # type: ignore[method-assign]
-    assert is_filled(reader.read(segment, place), 7)
+    assert is_filled(reader.read(segment, place, as_array), 7)
 
 
 def test_a_reader_does_not_wait_for_ever(path_of: PathOf, monkeypatch: pytest.MonkeyPatch) -> None:
