@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ class SensorAlignment:
     """One sensor over F frame sets; NaN where it was missing.
 
     offset_ms: (F,) message time minus reference instant. residual_ms, residual_m: (F,) what compensation left, 1-sigma,
-    in time and as displacement of a static object. missing: (F,) reason or "". sequence: (F,) -1 where missing.
+    in time and as displacement of a static object (NaN where the run knows no ego motion). missing: (F,)
+    reason or "". sequence: (F,) -1 where missing.
     """
 
     sensor: str
@@ -57,7 +59,7 @@ def sensor_alignment(run: RunLog) -> list[SensorAlignment]:
                 run.modality[sensor],
                 column("offset_ns", 1e6),
                 column("residual_ns", 1e6),
-                column("residual_m", 1.0),
+                column("residual_m", 1.0) if run.has_poses else np.full(len(slots), np.nan),
                 missing,
                 sequence,
             )
@@ -69,8 +71,8 @@ def sensor_alignment(run: RunLog) -> list[SensorAlignment]:
 class LedgerCheck:
     """The last account of each sensor, and what is wrong with it.
 
-    sent: what the stream says it sent, -1 unknown. lost: sent but never received by the aligner: on the way, or by a
-    detector. problems: empty where received = fused + dropped + in flight held in every account of the run.
+    sent: what the stream says it sent, in all its epochs, -1 unknown; what its source gave up is not among them.
+    problems: empty where received = fused + dropped + in flight held in every account of the run.
     """
 
     rows: tuple[LedgerRow, ...]
@@ -80,10 +82,6 @@ class LedgerCheck:
     @property
     def balanced(self) -> bool:
         return bool(self.rows) and not self.problems
-
-    def lost(self, row: LedgerRow) -> int:
-        sent = self.sent.get(row.sensor, -1)
-        return max(0, sent - row.received) if sent >= 0 else 0
 
 
 def check_ledger(run: RunLog) -> LedgerCheck:
@@ -99,7 +97,9 @@ def check_ledger(run: RunLog) -> LedgerCheck:
                     f" + in flight {row.in_flight} (account {number + 1} of {len(states)})"
                 )
     rows = states[-1].rows if states else ()
-    sent = {name: status.sent for name, status in run.streams.items()}
+    sent: Counter[str] = Counter()
+    for (name, _), status in run.streams.items():
+        sent[name] += status.sent
     for row in rows:
         slots = [f.slots[row.sensor] for f in run.frames if row.sensor in f.slots]
         used = len({(slot.epoch, slot.sequence) for slot in slots if not slot.missing})
@@ -107,4 +107,4 @@ def check_ledger(run: RunLog) -> LedgerCheck:
             problems.setdefault(row.sensor, f"{row.sensor}: {row.fused} fused in the ledger, {used} in the frame sets")
     if not states:
         problems["ledger"] = "no ledger was recorded"
-    return LedgerCheck(rows, sent, tuple(problems.values()))
+    return LedgerCheck(rows, dict(sent), tuple(problems.values()))

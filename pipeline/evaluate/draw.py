@@ -198,7 +198,7 @@ def _visible_edges(
     points = ends[:, :, :1] + _STEPS * (ends[:, :, 1:] - ends[:, :, :1])  # (N, 12, S, 3)
     flat = points.reshape(-1, 3)
     pixels, valid = camera.intrinsics.project(flat)
-    pixels = np.nan_to_num(pixels * ratio, nan=-1e6)
+    pixels = np.clip(np.nan_to_num(pixels * ratio, nan=-1e6), -1e6, 1e6)
     height, width = canvas.shape[:2]
     valid &= (flat[:, 2] > 0.3) & (np.abs(pixels) < 2 * max(width, height)).all(axis=1)
     on = valid & (pixels >= 0).all(axis=1) & (pixels < [width, height]).all(axis=1)

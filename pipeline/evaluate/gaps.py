@@ -6,25 +6,30 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from calibration.camera import inside as on_image
-from calibration.rig import CameraSensor
 from pipeline.core.messages import Scene
 from pipeline.evaluate.amota import associate
 from pipeline.evaluate.boxes import Boxes, FloatArray, centre_distance, class_name
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.pairing import inside, pair, scene_outputs
-from pipeline.evaluate.run_log import AlignedFrame, RunLog
+from pipeline.evaluate.run_log import RunLog
+from pipeline.evaluate.sight import SensorView, Sight, Witnesses
 from pipeline.evaluate.truth import TruthTrack
 
-_SEEN_SHARE_OF_RANGE = (
-    0.1  # a sensor saw it where a detection lies within 10 % of the range, at least the match threshold
-)
-
-
 KINDS = ("between", "after", "before", "never")
+
+
+class Near(NamedTuple):
+    """The track that a scene had closest to an object. fed: the sensors that its last update used."""
+
+    track_id: int
+    distance_m: float
+    existence: float
+    coasted: int
+    fed: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,7 @@ class Moment:
     """A labelled object in one scored frame.
 
     frame_index, scene_index: the frame set and the scene then, -1 none. track_id: the confirmed track on it, -1 none.
-    nearest: what the scene had closest, (track id, distance m, existence, coasted frames, class), or None.
+    nearest: None where the scene held no track at all.
     """
 
     time_ns: int
@@ -43,7 +48,7 @@ class Moment:
     scene_index: int
     track_id: int
     track_class: str
-    nearest: tuple[int, float, float, int, str] | None
+    nearest: Near | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +64,6 @@ class History:
     def tracked(self) -> float:
         """Share of its frames with a track on it."""
         return sum(m.track_id >= 0 for m in self.moments) / len(self.moments)
-
-
-@dataclass(frozen=True, eq=False)
-class SensorView:
-    """One sensor during a gap, in frames: it saw the object, had no detection near it, could not see it (camera looks
-    elsewhere), or was missing, by reason."""
-
-    sensor: str
-    saw: int
-    silent: int
-    elsewhere: int
-    missing: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +111,6 @@ def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[Histor
         )
         objects = labels[rows]
         tracks = Boxes.empty() if index is None else outputs[index].boxes
-        coasted = np.zeros(0, int) if index is None else scenes[index].coasted
         distance = np.nan_to_num(centre_distance(objects, tracks), nan=np.inf)
         reach = np.where(distance < config.match_threshold_m, distance, np.nan)
         reach[:, tracks.existence < config.confirmed_existence] = np.nan
@@ -140,15 +132,9 @@ def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[Histor
                     -1 if index is None else scenes[index].index,
                     int(tracks.identity[column]) if column >= 0 else -1,
                     class_name(int(tracks.class_id[column])) if column >= 0 else "",
-                    None
-                    if nearest < 0
-                    else (
-                        int(tracks.identity[nearest]),
-                        float(distance[row, nearest]),
-                        float(tracks.existence[nearest]),
-                        int(coasted[nearest]),
-                        class_name(int(tracks.class_id[nearest])),
-                    ),
+                    _near(scenes[index], nearest, float(distance[row, nearest]))
+                    if index is not None and nearest >= 0
+                    else None,
                 )
             )
     count: Counter[str] = Counter()
@@ -162,12 +148,15 @@ def histories(run: RunLog, truth: TruthTrack, config: EvalConfig) -> list[Histor
 
 def find_gaps(run: RunLog, truth: TruthTrack, all_histories: Sequence[History], config: EvalConfig) -> list[Gap]:
     """Gaps of objects that could be seen, vanishings first, then the longest and nearest."""
-    frames = {frame.index: frame for frame in run.frames}
+    witnesses = Witnesses(run, truth, config)
     period_ns = truth.typical_period_ns
     gaps = []
     for history in all_histories:
         for kind, moments in _stretches(history, config.min_lidar_points):
-            views = tuple(_view(run, sensor, moments, history, frames, truth, config) for sensor in run.sensors)
+            views = tuple(
+                SensorView.of(sensor, [sight_of(witnesses, sensor, history, moment) for moment in moments])
+                for sensor in run.sensors
+            )
             duration_ns = moments[-1].time_ns - moments[0].time_ns + period_ns
             dropped = _dropped_during(run, moments[0].time_ns, moments[-1].time_ns)
             cause, verdict = _verdict(kind, moments, views, config)
@@ -175,6 +164,11 @@ def find_gaps(run: RunLog, truth: TruthTrack, all_histories: Sequence[History], 
     order = {kind: number for number, kind in enumerate(KINDS)}
     gaps.sort(key=lambda g: (order[g.kind], -g.duration_ns, g.range_m, g.history.object_id))
     return [replace(gap, number=n) for n, gap in enumerate(gaps, start=1)]
+
+
+def sight_of(witnesses: Witnesses, sensor: str, history: History, moment: Moment) -> Sight:
+    """What ``sensor`` made of the object of ``history`` then."""
+    return witnesses.sight(sensor, moment.frame_index, history.object_id, moment.position, moment.range_m)
 
 
 def _frame_at(run: RunLog, time_ns: int, tolerance_ns: int) -> int:
@@ -197,46 +191,6 @@ def _stretches(history: History, min_points: int) -> Iterator[tuple[str, tuple[M
         else:
             kind = "after" if rows[0][0] > tracked[-1] else "between"
         yield kind, tuple(m for _, m in rows)
-
-
-def _view(
-    run: RunLog,
-    sensor: str,
-    moments: Sequence[Moment],
-    history: History,
-    frames: dict[int, AlignedFrame],
-    truth: TruthTrack,
-    config: EvalConfig,
-) -> SensorView:
-    saw = silent = elsewhere = 0
-    missing: Counter[str] = Counter()
-    for moment in moments:
-        frame = frames.get(moment.frame_index)
-        slot = frame.slots.get(sensor) if frame is not None else None
-        if frame is None or slot is None or slot.missing:
-            missing[slot.missing if slot is not None else "no frame set"] += 1
-            continue
-        labels, _ = truth.at(slot.time_ns)
-        here = labels[labels.identity == history.object_id]
-        place = here.position[0] if len(here) else moment.position
-        if not _looks_at(run, sensor, frame, place):
-            elsewhere += 1
-            continue
-        boxes = frame.found.get(sensor, Boxes.empty())
-        reach = max(config.match_threshold_m, _SEEN_SHARE_OF_RANGE * moment.range_m)
-        near = np.hypot(*(boxes.position - place)[:, :2].T) < reach
-        saw, silent = saw + int(near.any()), silent + int(not near.any())
-    return SensorView(sensor, saw, silent, elsewhere, dict(missing))
-
-
-def _looks_at(run: RunLog, sensor: str, frame: AlignedFrame, place: FloatArray) -> bool:
-    """Whether a camera has the point on its image; for other sensors the rig names no field of view: always."""
-    camera = run.rig[sensor]
-    if not isinstance(camera, CameraSensor):
-        return True
-    camera_SE3_odom = (frame.ego @ camera.ego_SE3_sensor).inverse()
-    pixels, valid = camera.intrinsics.project((camera_SE3_odom @ place)[None])
-    return bool(valid[0] and on_image(pixels, camera.width, camera.height)[0])
 
 
 def _dropped_during(run: RunLog, start_ns: int, end_ns: int) -> dict[str, dict[str, int]]:
@@ -269,14 +223,28 @@ def _verdict(kind: str, moments: Sequence[Moment], views: Sequence[SensorView], 
         cause = "sensor missing" if gone else "not detected"
         return cause, f"No sensor detected it{hidden}{'; ' + lost if lost else ''}."
     seen = ", ".join(f"{sensor} in {count} of {len(moments)}" for sensor, count in seen_by.items())
-    nearest = min((m.nearest for m in moments if m.nearest), key=lambda n: n[1], default=None)
+    nearest = min((m.nearest for m in moments if m.nearest), key=lambda n: n.distance_m, default=None)
     if nearest is None:
         return "no track formed", f"Detected ({seen}), but the scene held no track at all."
-    track, distance, existence, coasted, _ = nearest
-    if distance >= config.match_threshold_m:
-        return "no track formed", f"Detected ({seen}), but the nearest track, {track}, was {distance:.1f} m away."
-    if existence < config.confirmed_existence:
-        state = f"coasting for {coasted} frames" if coasted else "not yet confirmed" if kind == "before" else "doubted"
-        said = f"track {track} was {distance:.1f} m away but {state}, existence {existence:.2f}"
-        return "track not confirmed", f"Detected ({seen}); {said}."
-    return "track on another object", f"Detected ({seen}); track {track}, {distance:.1f} m away, is on another object."
+    there = f"track {nearest.track_id}, {nearest.distance_m:.1f} m away"
+    if nearest.distance_m >= config.match_threshold_m:
+        return "no track formed", f"Detected ({seen}), but the nearest is {there}."
+    if nearest.existence >= config.confirmed_existence:
+        return "track on another object", f"Detected ({seen}); {there}, is on another object."
+    return "track not confirmed", f"Detected ({seen}); {there}, {_doubted(kind, moments, nearest.track_id)}."
+
+
+def _doubted(kind: str, moments: Sequence[Moment], track_id: int) -> str:
+    """What an unconfirmed track on the object took of the detections, and where its existence went."""
+    course = [m.nearest for m in moments if m.nearest is not None and m.nearest.track_id == track_id]
+    took = Counter(sensor for near in course for sensor in near.fed)
+    used = ", ".join(f"{sensor} {count}" for sensor, count in took.most_common())
+    first, last = course[0].existence, course[-1].existence
+    went = f"existence {first:.2f}" + (f" to {last:.2f}" if len(course) > 1 else "")
+    state = "was not yet confirmed" if kind == "before" else "was doubted"
+    return f"used them (frames: {used}) but {state}, {went}" if took else f"used none of them and coasted, {went}"
+
+
+def _near(scene: Scene, row: int, distance_m: float) -> Near:
+    fed = tuple(s for s, weight in zip(scene.sensors, scene.weight[row].tolist(), strict=True) if weight > 0)
+    return Near(int(scene.track_id[row]), distance_m, float(scene.existence[row]), int(scene.coasted[row]), fed)

@@ -87,7 +87,7 @@ def measure_latency(run: RunLog) -> Latency:
             np.array([(t.started_ns - t.received_ns) / 1e6 for t in rows]),
             np.array([(t.ended_ns - t.started_ns) / 1e6 for t in rows]),
         )
-        for node, rows in sorted(by_node.items(), key=lambda item: min(t.ended_ns for t in item[1]))
+        for node, rows in sorted(by_node.items(), key=lambda item: (_place(item[0]), min(t.ended_ns for t in item[1])))
     ]
     fused = {t.sequence: t for t in run.timings if t.sensor == FRAMES}
     steps = {(t.sensor, t.epoch, t.sequence, t.node): t for t in run.timings}
@@ -107,6 +107,11 @@ def measure_latency(run: RunLog) -> Latency:
         scenes.append(SceneLatency(frame.index, frame.time_ns, available_ns, (available_ns - last_arrival_ns) / 1e6))
         parts.append(part)
     return Latency(run.info.rate, stages, scenes, parts)
+
+
+def _place(node: str) -> int:
+    """In the flow of the data: detectors, then alignment, then what uses it."""
+    return 0 if node.startswith("detect_") else 1 if node == "align" else 2
 
 
 def critical_path(

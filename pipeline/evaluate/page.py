@@ -14,6 +14,7 @@ from pipeline.evaluate import page_scores
 from pipeline.evaluate.judge import Evaluation
 from pipeline.evaluate.latency import percentiles
 from pipeline.evaluate.page_scores import number
+from pipeline.evaluate.reasons import REASONS
 
 _BUS_LOSSES = ("overwritten", "queue_full", "malformed", "not_connected")
 
@@ -28,6 +29,7 @@ def tables(e: Evaluation) -> dict[str, Any]:
         "alerts": [*e.ledger.problems, *_alerts(e)],
         "ledger": _ledger(e),
         "ledger_lead": _ledger_lead(e),
+        "reasons": REASONS,
         "losses": [(s.node, what, n) for s in e.run.statuses.values() for what, n in s.losses.items() if n],
         "alignment": _alignment(e),
         "alignment_lead": _alignment_lead(e),
@@ -57,7 +59,15 @@ def _tiles(e: Evaluation) -> list[dict[str, str]]:
         best = e.best_sensor
         gain = e.detection["fused"].mean_ap - e.detection[best].mean_ap if best else float("nan")
         note = f"best single sensor, {best}: {number(v.get(f'detection/{best}/mAP'))} ({gain:+.3f})" if best else ""
-        tiles.append(_tile("mAP, fused", number(v.get("detection/fused/mAP")), "", note, "good" if gain > 0 else ""))
+        tiles.append(
+            _tile(
+                "mAP, fused",
+                number(v.get("detection/fused/mAP")),
+                "",
+                note,
+                "good" if gain > 0 else "bad" if gain < 0 else "",
+            )
+        )
     if e.tracking:
         note = (
             f"HOTA {number(v['tracking/HOTA'])} · IDF1 {number(v['tracking/IDF1'])} · {v['tracking/switches']} switches"
@@ -150,9 +160,12 @@ def _alignment(e: Evaluation) -> list[dict[str, Any]]:
 def _alignment_lead(e: Evaluation) -> str:
     missing = sum(len(s.missing) - s.taken for s in e.alignment)
     slots = sum(len(s.missing) for s in e.alignment)
+    how = "Every sensor is moved to the frame set's reference instant with the ego motion."
+    if not e.run.has_poses:
+        how = "<b>The drive has no ego poses:</b> nothing is moved to the frame set's reference instant."
     return (
-        "Every sensor is moved to the frame set's reference instant with the ego motion. Offset: how far its message"
-        " lay from that instant. Left: what remains, 1-sigma, in time and as displacement of a static object."
+        f"{how} Offset: how far its message lay from that instant. Left: what remains, 1-sigma, in time and as"
+        f" displacement of a static object{'' if e.run.has_poses else ', unknown here'}."
         f" <b>{missing}</b> of {slots} slots are empty."
     )
 

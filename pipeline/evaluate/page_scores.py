@@ -127,12 +127,14 @@ def _gaps_lead(gaps: Sequence[Gap]) -> str:
     return (
         f"<b>{len(between)}</b> times an object was lost and found again; the longest is {worst.history.name},"
         f" {worst.duration_ns / 1e9:.1f} s at {worst.range_m:.0f} m. A sensor saw it where a detection lies within the"
-        " match distance, or a tenth of the range, of the label at its own instant."
-        " In the pictures the lost object is in the middle; markers: △ camera, + LiDAR, ◇ radar detections."
+        " match distance, or a tenth of the range, of the label at its own instant. Each strip shows the gap, shaded,"
+        " and half a second around it: ● detection used by the track, ○ detection not used, – none, × sensor missing;"
+        " hover for scores. In the pictures the lost object is in the middle, circled; markers: △ camera, + LiDAR,"
+        " ◇ radar detections."
     )
 
 
-def gap_card(e: Evaluation, gap: Gap, picture: str) -> dict[str, Any]:
+def gap_card(e: Evaluation, gap: Gap, picture: str, story: str) -> dict[str, Any]:
     dropped = "; ".join(
         f"{sensor} {', '.join(f'{reason} {n}' for reason, n in reasons.items())}"
         for sensor, reasons in gap.dropped.items()
@@ -146,6 +148,7 @@ def gap_card(e: Evaluation, gap: Gap, picture: str) -> dict[str, Any]:
         "kind": _KIND_WORDS[gap.kind],
         "verdict": gap.verdict,
         "picture": picture,
+        "story": story,
         "dropped": dropped,
         "views": [
             {
@@ -176,7 +179,8 @@ def honesty_lead(e: Evaluation) -> str:
 def weights_lead(e: Evaluation) -> str:
     rho, pairs = e.weight_correlation
     text = (
-        "Share of the last update's precision by sensor: the mean over all tracks, then the tracks that lived longest."
+        "Share of the last update's precision by sensor: the mean over all tracks, then those on labelled"
+        " objects and other confirmed ones, the longest first."
     )
     if np.isfinite(rho):
         text += (

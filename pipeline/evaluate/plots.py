@@ -27,7 +27,8 @@ def alignment(sensors: Sequence[SensorAlignment], seconds: np.ndarray, colours: 
     for sensor in sensors:
         colour = COLOUR[colours[sensor.sensor]]
         before.plot(seconds, sensor.offset_ms, _dots(seconds), ms=3, color=colour, label=sensor.sensor)
-        after.plot(seconds, sensor.residual_m * 100, _dots(seconds), ms=3, color=colour)
+        if np.isfinite(sensor.residual_m).any():
+            after.plot(seconds, sensor.residual_m * 100, _dots(seconds), ms=3, color=colour)
     before.set_ylabel("message minus\nreference, ms")
     after.set_ylabel("left after\ncompensation, cm")
     after.set_ylim(bottom=0)
@@ -59,8 +60,8 @@ def drops(run: RunLog, colours: Mapping[str, str], start_ns: int) -> Figure | No
 def latency_parts(latency: Latency, colours: Mapping[str, str]) -> Figure | None:
     """Where the time of a median and of a slow scene went."""
     totals = np.array([s.from_arrival_ms for s in latency.scenes])
-    order = np.argsort(totals)
-    picks = [("median scene", order[len(order) // 2]), ("99th percentile", order[int(0.99 * (len(order) - 1))])]
+    near = [int(np.abs(totals - np.percentile(totals, q)).argmin()) for q in (50, 99)]
+    picks = list(zip(("a median scene", "one near p99"), near, strict=True))
     fig, (ax,) = style.figure(_WIDE, 1.7)
     for y, (_, pick) in enumerate(picks):
         left = 0.0
@@ -125,7 +126,8 @@ def precision_recall(
         ax.set_ylim(0, 1.02)
     for ax in axes[len(classes) :]:
         ax.set_axis_off()
-    for ax in axes[-columns:]:
+    for ax in axes[max(0, len(classes) - columns) : len(classes)]:  # the lowest of each column
+        ax.tick_params(labelbottom=True)
         ax.set_xlabel("recall")
     axes[0].set_ylabel("precision")
     handles, labels = axes[0].get_legend_handles_labels()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ import cv2
 import jinja2
 import numpy as np
 
-from pipeline.evaluate import page, page_scores, plots, style, timeline
+from pipeline.evaluate import gap_story, page, page_scores, plots, style, timeline
 from pipeline.evaluate.boxes import centre_distance
 from pipeline.evaluate.detection import Sample
 from pipeline.evaluate.draw import CLASS_RGB, Bev, draw_bev
 from pipeline.evaluate.gaps import Gap, History
 from pipeline.evaluate.judge import Evaluation
 from pipeline.evaluate.pairing import confirmed
+from pipeline.evaluate.sight import Witnesses
 from pipeline.evaluate.video import CAMERA_WIDTH, Film, encode
 from pipeline.evaluate.views import FrameView, Image, frame_views
 from pipeline.evaluate.weights import TrackWeights, track_weights
@@ -31,6 +32,7 @@ _CARDS, _CARD_PICTURES = 36, 18
 _ROWS = 56
 _WEIGHT_TRACKS = 12
 _CROP_M = 30.0
+_RING_PX, _RING_BGR = 40, (90, 110, 255)  # around the object that was lost
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
@@ -46,6 +48,11 @@ def render(e: Evaluation) -> str:
     start_ns = e.run.start_ns
     cards = e.gaps[:_CARDS]
     pictures = _pictures(e, cards[:_CARD_PICTURES])
+    witnesses = Witnesses(e.run, e.truth, e.config)
+    stories = {
+        gap.number: gap_story.picture(gap_story.story(e.run, witnesses, gap, e.config), e.config, colours, start_ns)
+        for gap in cards
+    }
     shown = _rows(e)
     context: dict[str, Any] = {
         **page.tables(e),
@@ -57,7 +64,7 @@ def render(e: Evaluation) -> str:
         "matrix": timeline.matrix(e.alignment, [f.time_ns for f in e.run.frames], colours),
         "drops": plots.drops(e.run, colours, start_ns),
         "shots": pictures.shots,
-        "gaps": [page_scores.gap_card(e, gap, pictures.gaps.get(gap.number, "")) for gap in cards],
+        "gaps": [page_scores.gap_card(e, g, pictures.gaps.get(g.number, ""), stories[g.number]) for g in cards],
         "gaps_left_out": max(0, len(e.gaps) - len(cards)),
         "timeline": timeline.tracks(shown, e.gaps, start_ns, len(cards)),
         "tracks_left_out": len(e.histories) - len(shown),
@@ -74,8 +81,12 @@ def render(e: Evaluation) -> str:
         context |= {"honesty": plots.honesty(e.uncertainty), "honesty_lead": page_scores.honesty_lead(e)}
     sensors, tracks = track_weights(e.run)
     if tracks and any(t.weight.any() for t in tracks):
-        chosen = tracks[:_WEIGHT_TRACKS]
-        titles = _track_titles(e, chosen)
+        on = _objects_of(e)
+        sure = [t for t in tracks if t.existence.max() >= e.config.confirmed_existence]
+        chosen = sorted(sure or tracks, key=lambda t: t.track_id not in on)[
+            :_WEIGHT_TRACKS
+        ]  # longest first in each part
+        titles = [_track_title(t, on) for t in chosen]
         context["mean_weights"] = plots.mean_weights(sensors, tracks, colours, start_ns)
         context["weights"] = plots.weights(sensors, chosen, titles, colours, start_ns)
         context["weights_lead"] = page_scores.weights_lead(e)
@@ -126,7 +137,8 @@ def _pictures(e: Evaluation, gaps: Sequence[Gap]) -> _Pictures:
     times = np.array([frame.time_ns for frame in e.run.frames])
     steady = len(times) < 3 or np.diff(times).max() < 2.5e9 / rate_hz
     pace = "At real time" if steady else "One frame set after another, without the pauses between"
-    lead = f"{pace}{part}, {rate_hz:.0f} Hz. Confirmed tracks in the colour of their class, labels in white."
+    labels = ", labels in white" if len(e.truth) else ""
+    lead = f"{pace}{part}, {rate_hz:.0f} Hz. Confirmed tracks in the colour of their class{labels}."
     return _Pictures(base64.b64encode(data).decode(), lead, shots, crops)
 
 
@@ -134,7 +146,10 @@ def _crop(e: Evaluation, view: FrameView, gap: Gap, sensors: Sequence[str]) -> I
     """The surroundings of the lost object, in the middle of its gap."""
     moment = gap.moments[len(gap.moments) // 2]
     x, y, _ = view.frame.ego.inverse() @ moment.position
-    return draw_bev(view, Bev(480, 360, 360 / _CROP_M, (float(x), float(y))), sensors, e.config.confirmed_existence)
+    bev = Bev(480, 360, 360 / _CROP_M, (float(x), float(y)))
+    picture = draw_bev(view, bev, sensors, e.config.confirmed_existence)
+    cv2.circle(picture, (bev.width // 2, bev.height // 2), _RING_PX, _RING_BGR, 2, cv2.LINE_AA)
+    return picture
 
 
 def _snapshots(e: Evaluation) -> dict[int, str]:
@@ -176,17 +191,19 @@ def _rows(e: Evaluation) -> list[History]:
     return sorted(by_interest[:_ROWS], key=lambda h: (h.class_name, h.moments[0].time_ns, h.object_id))
 
 
-def _track_titles(e: Evaluation, tracks: Sequence[TrackWeights]) -> list[str]:
-    """A track's class, id, and the labelled object that it was on most often."""
+def _objects_of(e: Evaluation) -> dict[int, str]:
+    """Track id -> the labelled object that the track was on most often."""
     names: dict[int, list[str]] = {}
     for history in e.histories:
         for moment in history.moments:
             if moment.track_id >= 0:
                 names.setdefault(moment.track_id, []).append(history.name)
-    on = {track: max(sorted(set(seen)), key=seen.count) for track, seen in names.items()}
-    return [
-        f"track {t.track_id}, {t.class_name}" + (f" · on {on[t.track_id]}" if t.track_id in on else "") for t in tracks
-    ]
+    return {track: max(sorted(set(seen)), key=seen.count) for track, seen in names.items()}
+
+
+def _track_title(track: TrackWeights, on: Mapping[int, str]) -> str:
+    title = f"track {track.track_id}, {track.class_name.replace('_', ' ')}"
+    return f"{title} · on {on[track.track_id]}" if track.track_id in on else title
 
 
 def _classes(e: Evaluation) -> set[str]:

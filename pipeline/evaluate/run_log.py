@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -32,8 +31,6 @@ from pipeline.core.recording import RecordingReader
 from pipeline.core.topics import topic_row
 from pipeline.evaluate.boxes import Boxes
 
-P = TypeVar("P", bound=Payload)
-
 RECORDING = "run.mcap"
 
 
@@ -57,7 +54,9 @@ class AlignedFrame:
 class RunLog:
     """Messages of one run by kind, each list in order of the recording.
 
-    sensors: names in the order of the first frame set. ego: odom_SE3_ego over the run, None where there is no pose.
+    sensors: names in the order of the first frame set. streams: the last count of each sensor's stream, by epoch.
+    ego: odom_SE3_ego over the run, None where there is no pose. has_poses: the run heard poses; without, odom is ego at
+    each instant, and nothing is known of its motion.
     damage: what of the recording could not be read.
     """
 
@@ -70,8 +69,9 @@ class RunLog:
     ledgers: list[Message]
     timings: list[Timing]
     statuses: dict[str, NodeStatus]
-    streams: dict[str, StreamStatus]
+    streams: dict[tuple[str, int], StreamStatus]
     ego: Trajectory | None
+    has_poses: bool
     damage: tuple[str, ...] = ()
 
     @property
@@ -158,9 +158,14 @@ def collect(messages: Iterable[Message], info: RunInfo, rig: Rig, source: str) -
         kinds.get(TruthObjects, []),
         kinds.get(LedgerState, []),
         [m.payload for m in kinds.get(Timing, []) if isinstance(m.payload, Timing)],
-        _newest(kinds.get(NodeStatus, []), NodeStatus),
-        _newest(kinds.get(StreamStatus, []), StreamStatus),
+        {m.source: m.payload for m in kinds.get(NodeStatus, []) if isinstance(m.payload, NodeStatus)},
+        {
+            (m.source, m.stamp.epoch): m.payload
+            for m in kinds.get(StreamStatus, [])
+            if isinstance(m.payload, StreamStatus)
+        },
         _ego(poses, frames, scenes),
+        bool(poses),
     )
 
 
@@ -174,10 +179,6 @@ def _aligned(message: Message, frames: FrameSet) -> AlignedFrame:
         {slot.sensor: msgspec.structs.replace(slot, detections=None) for slot in frames.slots},
         {s.sensor: Boxes.of_detections(s.detections, pose) for s in frames.slots if s.detections is not None},
     )
-
-
-def _newest(messages: list[Message], kind: type[P]) -> dict[str, P]:
-    return {m.source: m.payload for m in messages if isinstance(m.payload, kind)}
 
 
 def _ego(poses: list[Message], frames: list[AlignedFrame], scenes: list[Message]) -> Trajectory | None:

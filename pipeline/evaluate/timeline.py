@@ -30,7 +30,7 @@ def matrix(sensors: Sequence[SensorAlignment], times_ns: Sequence[int], colours:
     parts: list[str] = []
     for number, sensor in enumerate(sensors):
         y = number * row
-        parts.append(_text(_LEFT - 8, y + 14, sensor.sensor, "end"))
+        parts.append(text(_LEFT - 8, y + 14, sensor.sensor, "end"))
         for reason, frames in _runs(sensor.missing, times_ns, scale.step_ns):
             x0, x1 = scale.x(times_ns[frames[0]]), scale.x(times_ns[frames[-1]] + scale.step_ns)
             style = "miss" if reason else ""
@@ -39,7 +39,7 @@ def matrix(sensors: Sequence[SensorAlignment], times_ns: Sequence[int], colours:
             title = f"{sensor.sensor}, {span}: {reason or 'taken'}"
             parts.append(_bar(x0, y + 3, x1 - x0, row - 6, fill, title, style))
     height = len(sensors) * row
-    return _svg(height + 20, [*scale.axis(height), *parts], "which sensor was taken into which frame set")
+    return svg(height + 20, [*scale.axis(height), *parts], "which sensor was taken into which frame set")
 
 
 def tracks(shown: Sequence[History], gaps: Sequence[Gap], start_ns: int, linked: int) -> str:
@@ -58,13 +58,13 @@ def tracks(shown: Sequence[History], gaps: Sequence[Gap], start_ns: int, linked:
     for number, history in enumerate(shown):
         parts += _object_row(history, number * _ROW, scale, by_object.get(history.object_id, []), linked)
     height = len(shown) * _ROW
-    return _svg(height + 20, [*scale.axis(height), *parts], "which labelled object was tracked when")
+    return svg(height + 20, [*scale.axis(height), *parts], "which labelled object was tracked when")
 
 
 def _object_row(history: History, y: float, scale: _Scale, gaps: Sequence[Gap], linked: int) -> Iterator[str]:
     moments = history.moments
     near = min(m.range_m for m in moments)
-    yield _text(_LEFT - 8, y + 11, f"{history.name} · {near:.0f} m", "end")
+    yield text(_LEFT - 8, y + 11, f"{history.name} · {near:.0f} m", "end")
     first, last = scale.x(moments[0].time_ns), scale.x(moments[-1].time_ns + scale.step_ns)
     middle = y + _ROW / 2
     yield f'<line x1="{first:.1f}" x2="{last:.1f}" y1="{middle}" y2="{middle}" stroke="var(--truth)" stroke-width="1"/>'
@@ -121,7 +121,7 @@ class _Scale:
             if x > _WIDTH - 4:
                 return
             yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="var(--line)" stroke-width="1"/>'
-            yield _text(x, height + 14, f"{seconds:g} s", "middle")
+            yield text(x, height + 14, f"{seconds:g} s", "middle")
 
 
 def _bar(x: float, y: float, width: float, height: float, fill: str, title: str, style: str = "") -> str:
@@ -131,10 +131,12 @@ def _bar(x: float, y: float, width: float, height: float, fill: str, title: str,
     )
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="tick">{escape(text)}</text>'
+def text(x: float, y: float, words: str, anchor: str) -> str:
+    """Small print; ``anchor`` as SVG has it."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="tick">{escape(words)}</text>'
 
 
-def _svg(height: float, parts: Sequence[str], label: str) -> str:
+def svg(height: float, parts: Sequence[str], label: str, width: float = _WIDTH) -> str:
+    """A picture of these parts, as wide as its place."""
     inner = "\n".join(parts)
-    return f'<svg viewBox="0 0 {_WIDTH:g} {height:g}" role="img" aria-label="{escape(label)}">\n{inner}\n</svg>'
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">\n{inner}\n</svg>'

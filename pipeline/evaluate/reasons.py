@@ -1,0 +1,36 @@
+"""What the reason codes of the ledger and of empty slots mean, for whoever hovers over one; see docs/time.md."""
+
+from __future__ import annotations
+
+REASONS = {
+    "late": "it arrived after the deadline of its frame set, or had not arrived by then",
+    "late_processing": "it arrived in time but was not worked on in time, in a live run",
+    "silent": "the sensor said nothing for so long that it is no longer waited for",
+    "no_message": "the stream went on without a message for this instant",
+    "no_pose": "no ego pose is known near the instant",
+    "no_slot": "the frame set has no place for this sensor",
+    "superseded": "another message of the sensor lay nearer to the reference instant",
+    "out_of_order": "it came after later ones, when its frame set was decided",
+    "duplicate": "the same message, or the same stamp, came again",
+    "stuck_stamp": "the sensor's clock stands still",
+    "absurd_time": "its stamp is far from when it arrived",
+    "absurd_sequence": "its number is far from those around it",
+    "out_of_range": "its stamp lies beyond the years 1970 to 2116",
+    "unit_slip": "its stamp is in another unit: seconds, milliseconds or microseconds for nanoseconds",
+    "clock_jump": "the sensor's clock stepped",
+    "not_in_drive": "the drive has a gap here: a frame that was lost when it was recorded, or that cannot be read",
+    "lost_in_transit": "its number never came: lost between source and aligner",
+    "queue_full": "the receiver was too slow, and its queue on the bus was full",
+    "overwritten": "the receiver was too slow, and the shared-memory ring was used again",
+    "malformed": "what came over the bus could not be decoded",
+    "not_connected": "it was published before the receiver had connected",
+    "detector_failed": "the detector failed on it; see the alerts and the node's log",
+    "detector_died": "it was with a detector whose process died",
+    "lost_cycle": "the radar's own counter shows that it was lost before it reached us",
+    "broken_sweep": "more than 25 ms of the sweep are missing",
+    "no_turn": "the LiDAR's packets made no whole turn",
+    "empty_sweep": "the sweep had no returns at all",
+    "dropped": "the camera's own stamps show that a frame is missing",
+    "overrun": "the camera gave more than could be encoded in time",
+    "wrong_size": "the image is not of the rig's size",
+}
