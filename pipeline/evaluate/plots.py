@@ -22,16 +22,19 @@ _WIDE = 10.4
 
 @plot
 def alignment(sensors: Sequence[SensorAlignment], seconds: np.ndarray, colours: Mapping[str, str]) -> Figure | None:
-    """Offset before, and residual displacement after compensation, per sensor over time."""
-    fig, (before, after) = style.figure(_WIDE, 4.2, 2, 1, sharex=True)
+    """Offset before, and where it is known residual displacement after compensation, per sensor over time."""
+    known = any(np.isfinite(sensor.residual_m).any() for sensor in sensors)
+    fig, axes = style.figure(_WIDE, 4.2 if known else 2.1, 2 if known else 1, 1, sharex=True)
+    before, after = axes[0], axes[-1]
     for sensor in sensors:
         colour = COLOUR[colours[sensor.sensor]]
         before.plot(seconds, sensor.offset_ms, _dots(seconds), ms=3, color=colour, label=sensor.sensor)
-        if np.isfinite(sensor.residual_m).any():
+        if known:
             after.plot(seconds, sensor.residual_m * 100, _dots(seconds), ms=3, color=colour)
     before.set_ylabel("message minus\nreference, ms")
-    after.set_ylabel("left after\ncompensation, cm")
-    after.set_ylim(bottom=0)
+    if known:
+        after.set_ylabel("left after\ncompensation, cm")
+        after.set_ylim(bottom=0)
     after.set_xlabel("time, s")
     legend(before, 8)
     return fig

@@ -19,7 +19,9 @@ FRAMES = [
 
 
 def test_picture_tells_used_from_unused_silent_and_missing() -> None:
-    svg = picture(FRAMES, EvalConfig(name="test", class_range_m={"car": 50.0}), {"top": "lidar-0", "front": "camera-0"}, 0)
+    svg = picture(
+        FRAMES, EvalConfig(name="test", class_range_m={"car": 50.0}), {"top": "lidar-0", "front": "camera-0"}, 0
+    )
     assert "top: score 0.40, used by track 7" in svg
     assert "top: score 0.10, not used by track 7" in svg
     assert "top: no detection near it" in svg
