@@ -206,7 +206,9 @@ def plan(graph: Graph, rig: Rig, source_topics: Collection[str], source: object 
 
 
 def source_of(topic: str) -> str:
-    """Sources are named after what they publish: `camera/front` comes from `source_front`."""
+    """Sources are named after what they publish: `camera/front` comes from `source_front`, all truth from one."""
+    if topic.startswith("truth/"):
+        return "source_truth"
     return f"source_{topic.rpartition('/')[2]}"
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from pipeline.cli import convert, evaluate, live, look, machine, play
+from pipeline.cli import convert, evaluate, faults, live, look, machine, play
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(play.demo)
 app.command()(play.replay)
 app.command()(play.record)
 app.command()(live.live)
+app.command()(faults.faults)
 app.command()(convert.convert)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)

@@ -33,6 +33,10 @@ Rate = Annotated[float, typer.Option(help="Drive seconds per second; 0 = as fast
 Begin = Annotated[float, typer.Option("--from", help="Start, seconds into the drive.", min=0)]
 End = Annotated[float, typer.Option("--to", help="End, seconds into the drive; 0 = all of it.", min=0)]
 Sensors = Annotated[list[str] | None, typer.Option("--sensor", "-s", help="Only these sensors (repeatable).")]
+Faults = Annotated[
+    list[str] | None, typer.Option("--fault", help="Inject it, such as fog:3 (repeatable); see `syncline faults`.")
+]
+FaultSeed = Annotated[int, typer.Option(help="Another seed gives other random faults.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, nothing else.")]
 
 
@@ -46,6 +50,8 @@ def replay(
     end: End = 0.0,
     loop: Annotated[bool, typer.Option(help="Begin again at the end; q ends it.")] = False,
     sensors: Sensors = None,
+    faults: Faults = None,
+    fault_seed: FaultSeed = 0,
     one_process: Annotated[bool, typer.Option(help="No bus, no processes: for debugging.")] = False,
     ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
     ray_address: Annotated[str, typer.Option(help="Ray cluster to join; empty starts a local one.")] = "",
@@ -58,9 +64,9 @@ def replay(
     In a terminal, keys control it: space pauses and goes on, s one step, , and . one second back and on,
     e to the next event (of a recording), + and - the speed, q ends it.
 
-    Example: syncline replay drives/pandaset_002 --report out/
+    Example: syncline replay drives/pandaset_002 --report out/ --fault fog:2
     """
-    opened = open_named(drive)
+    opened = open_named(drive, faults or (), fault_seed)
     config = run_config(drive, opened, named_graph(graph, ray and not one_process), begin, end, sensors)
     config = msgspec.structs.replace(
         config,
@@ -69,6 +75,8 @@ def replay(
         loop=loop,
         ray_address=ray_address,
         follow=str(follow.resolve()) if follow else "",
+        faults=tuple(faults or ()),
+        fault_seed=fault_seed,
     )
     run(config, out, one_process=one_process, quiet=as_json)
     finish_run(out, page=report, as_json=as_json)
@@ -81,14 +89,17 @@ def record(
     begin: Begin = 0.0,
     end: End = 0.0,
     sensors: Sensors = None,
+    faults: Faults = None,
+    fault_seed: FaultSeed = 0,
 ) -> None:
     """Record a drive's sensor streams, as they come, without fusing them.
 
     Example: syncline record generated:3:10 --out out/record
     """
-    opened = open_named(drive)
+    opened = open_named(drive, faults or (), fault_seed)
     config = run_config(drive, opened, Graph(name="record", nodes=()), begin, end, sensors)
-    run(msgspec.structs.replace(config, rate=rate, live=True), out, one_process=False, quiet=False)
+    config = msgspec.structs.replace(config, rate=rate, live=True, faults=tuple(faults or ()), fault_seed=fault_seed)
+    run(config, out, one_process=False, quiet=False)
     Console().print(f"wrote {out / 'run.mcap'}")
 
 
@@ -97,6 +108,7 @@ def demo(
     seconds: Annotated[float, typer.Option(help="Length of the generated drive.", min=1, max=60)] = 8.0,
     seed: Annotated[int, typer.Option(help="Another street.")] = 0,
     ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
+    faults: Faults = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the recording of an earlier demo there.")] = False,
 ) -> None:
     """Generate a short drive with camera, LiDAR and radar, run everything on it and write a report.
@@ -104,7 +116,8 @@ def demo(
     Example: syncline demo --seconds 5
     """
     drive = f"generated:{seed}:{seconds:g}"
-    config = run_config(drive, open_named(drive), named_graph("demo", ray), 0.0, 0.0, None)
+    config = run_config(drive, open_named(drive, faults or ()), named_graph("demo", ray), 0.0, 0.0, None)
+    config = msgspec.structs.replace(config, faults=tuple(faults or ()))
     if overwrite:
         (out / RECORDING_FILE).unlink(missing_ok=True)
     run(config, out, one_process=False, quiet=False)

@@ -25,7 +25,8 @@ class RunConfig(Settings, frozen=True):
     as fast as every message can be worked on. live: the sources stand in for sensors: arrival is stamped anew, when it
     happens. loop: begin again at the end, in a new epoch of every clock. start_ns, end_ns: the part to play. window:
     instants that sources may be ahead of fusion, unless live. ray_address: cluster to join, empty = a local one.
-    follow: recording whose alignment decisions are repeated.
+    follow: recording whose alignment decisions are repeated. faults, fault_seed: what is injected into the drive, as on
+    the command line.
     restarts: how often a process that died is started again. drivers: by sensor, where real sensors are read and no
     drive is played; all times are then the host's.
     """
@@ -42,12 +43,14 @@ class RunConfig(Settings, frozen=True):
     window: int = 4
     ray_address: str = ""
     follow: str = ""
+    faults: tuple[str, ...] = ()
+    fault_seed: int = 0
     restarts: int = 2
     record_roles: tuple[str, ...] = ("sensor", "derived", "truth", "run")
     drivers: dict[str, LiveSensor] = {}
 
     def open(self) -> Drive:
-        return open_named(self.drive)
+        return open_named(self.drive, self.faults, self.fault_seed)
 
     def begins_ns(self, started_ns: int) -> int:
         """The run's own time at host time ``started_ns``, when it begins."""

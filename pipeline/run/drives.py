@@ -1,11 +1,16 @@
-"""From what a person names to a drive: a path of any known layout, a run's folder, or `generated[:SEED[:SECONDS]]`."""
+"""From what a person names to a drive: a path of any known layout, a run's folder, or `generated[:SEED[:SECONDS]]`.
+
+Any of them may be given faults.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.rig import Rig
 from nodes.sources.drive import Drive
+from nodes.sources.faults.drive import FaultyDrive
 from nodes.sources.generated import GeneratedDrive
 from nodes.sources.open_drive import open_drive
 from pipeline.core.errors import BadInput
@@ -15,8 +20,17 @@ _DEMO_RIG = Path(__file__).resolve().parents[2] / "configs" / "rigs" / "demo.yam
 _RECORDING = "run.mcap"
 
 
-def open_named(name: str) -> Drive:
-    """Raises BadInput: no such path, no known layout, a fault in the data, or numbers that are none."""
+def open_named(name: str, faults: Sequence[str] = (), fault_seed: int = 0) -> Drive:
+    """The drive, with these faults on it where there are any; see `nodes.sources.faults`.
+
+    Raises:
+        BadInput: no such path, no known layout, a fault in the data, numbers that are none, or faults that cannot be.
+    """
+    drive = _open(name)
+    return FaultyDrive(drive, faults, fault_seed) if faults else drive
+
+
+def _open(name: str) -> Drive:
     if name == "generated" or name.startswith("generated:"):
         return _generated(name)
     recording = recording_of(Path(name))

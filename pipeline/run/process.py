@@ -43,11 +43,14 @@ def run_process(folder: Path, name: str, restart: int) -> None:
     plan = config.plan()
     with contextlib.closing(SharedMemoryBus(run_name(folder), name)) as bus:
         if name.startswith("source_"):
-            topic = next(t for t in config.topics if source_of(t) == name)
+            topics = [t for t in config.topics if source_of(t) == name]
             sensor = name.removeprefix("source_")
-            outputs = [topic, f"stream/{sensor}", *([f"clock/{sensor}"] if config.drivers else [])]
-            source = LiveSource if config.drivers else Source
-            source(config, topic, bus, restart, stopping, heard_by_all(bus, plan, outputs)).play()
+            outputs = [*topics, f"stream/{sensor}", *([f"clock/{sensor}"] if config.drivers else [])]
+            heard = heard_by_all(bus, plan, outputs)
+            if config.drivers:
+                LiveSource(config, topics[0], bus, restart, stopping, heard).play()
+            else:
+                Source(config, topics, bus, restart, stopping, heard).play()
         else:
             instances = (recorder(plan, config, folder),) if name == "record" else plan.processes[name]
             context = context_of(config)

@@ -1,8 +1,8 @@
-"""A source of a run: one topic of a drive, played from a process of its own."""
+"""A source of a run: one topic of a drive, or all of its truth, played from a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ _RESTART_WAIT_NS = 2_000_000_000
 
 
 class Source:
-    """Plays ``topic``: as fast as fusion follows, or paced by the run's clock.
+    """Plays ``topics``, which have one source: as fast as fusion follows, or paced by the run's clock.
 
     Live, the arrival is stamped when it happens; otherwise it is the recorded one. A source that was started again goes
     on where the run has come to, in a new epoch.
@@ -28,14 +28,14 @@ class Source:
     def __init__(
         self,
         config: RunConfig,
-        topic: str,
+        topics: Sequence[str],
         bus: Bus,
         restart: int,
         stopping: Callable[[], bool],
         ready: Callable[[], bool],
     ) -> None:
         self._config = config
-        self._topic = topic
+        self._topics = topics
         self._bus = bus
         self._restart = restart
         self._stopping = stopping
@@ -43,7 +43,7 @@ class Source:
         self._run_clock = RunClock(self._clock)
         self._published = 0
         self._done: dict[str, Progress] = {}  # by who must follow: the last that they told
-        self._heartbeat = Heartbeat(source_of(topic), bus, self._clock, stopping, ready)
+        self._heartbeat = Heartbeat(source_of(topics[0]), bus, self._clock, stopping, ready)
         self._subscription = self._heartbeat.subscription
         self._drive = config.open()
 
@@ -66,7 +66,7 @@ class Source:
         settings = PlayerSettings(
             rate=config.rate, start_ns=start_ns, end_ns=config.end_ns, window=window, loop=config.loop
         )
-        return Player(self._drive, self._clock, settings, topics=[self._topic], begin_ns=begin_ns)
+        return Player(self._drive, self._clock, settings, topics=self._topics, begin_ns=begin_ns)
 
     def _reached(self) -> int:
         """Drive time at which a source that comes back goes on: now, or where fusion has come to."""
@@ -105,8 +105,9 @@ class Source:
 
     @property
     def _losses(self) -> dict[str, int]:
-        """What this topic's data lacked; the drive counts all of its topics."""
-        return {key: count for key, count in self._drive.unreadable.items() if key.startswith(f"{self._topic} ")}
+        """What the data of these topics lacked; the drive counts all of its topics."""
+        own = tuple(f"{topic} " for topic in self._topics)
+        return {key: count for key, count in self._drive.unreadable.items() if key.startswith(own)}
 
 
 def _obey(player: Player, control: Control) -> None:

@@ -1,0 +1,103 @@
+"""`Fault`: one fault as a person writes it, such as ``camera_front.dark:2@5-12``, bound to the sensors it befalls."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from calibration.rig import Rig
+from nodes.sources.faults.table import FAULTS, SEVERITIES, FaultKind, kind_named
+from pipeline.core.errors import BadInput
+
+FOREVER_NS = 2**62
+SOURCE = "--fault"
+_FORM = "[SENSOR.]NAME[:SEVERITY or =AMOUNT][@FROM-TO in seconds], such as fog:3 or camera_front.dark:2@5-12"
+_NUMBER = r"-?\d+(?:\.\d+)?"
+_PATTERN = re.compile(
+    rf"(?:(?P<sensor>\w+)\.)?(?P<name>[a-z_]+)(?::(?P<severity>{_NUMBER})|=(?P<amount>{_NUMBER}))?"
+    r"(?:@(?P<start>\d+(?:\.\d+)?)?-(?P<end>\d+(?:\.\d+)?)?)?"
+)
+_MAX_TEXT = 200
+
+
+class Fault(NamedTuple):
+    """label: name and severity or amount, as `TruthSensor` tells it. sensors: names. amount: in the kind's unit.
+
+    start_ns, end_ns: since the drive's start; it is there for start <= t < end. windowed: whether a time was given.
+    """
+
+    kind: FaultKind
+    label: str
+    sensors: tuple[str, ...]
+    amount: float
+    start_ns: int = 0
+    end_ns: int = FOREVER_NS
+    windowed: bool = False
+
+
+def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:
+    """Read one fault for a drive of this rig and these topics; without a severity it is 3.
+
+    Raises:
+        BadInput: not of the form, or an unknown fault, severity, amount, sensor or time, with what there is instead.
+    """
+    match = _PATTERN.fullmatch(text) if len(text) <= _MAX_TEXT else None
+    if match is None:
+        raise BadInput(SOURCE, text[:_MAX_TEXT], _FORM, "another form")
+    kind = kind_named(match["name"])
+    if kind is None:
+        raise BadInput(SOURCE, text, f"one of: {', '.join(k.name for k in FAULTS)}", match["name"])
+    start_ns = round(float(match["start"] or 0) * 1e9)
+    end_ns = round(float(match["end"]) * 1e9) if match["end"] else FOREVER_NS
+    windowed = "@" in text
+    if not start_ns < end_ns < 2**63:
+        raise BadInput(SOURCE, text, "a time that ends after it starts", f"{match['start']}-{match['end']}")
+    if windowed and kind.stage == "mounting":
+        raise BadInput(SOURCE, text, "no time: a rig holds for the whole drive", f"@{match['start']}-{match['end']}")
+    return Fault(
+        kind=kind,
+        label=f"{kind.name}={match['amount']}"
+        if match["amount"] is not None
+        else f"{kind.name}:{match['severity'] or 3}",
+        sensors=_sensors(kind, match["sensor"], rig, topics, text),
+        amount=_amount(kind, match, text),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        windowed=windowed,
+    )
+
+
+def modalities(topics: tuple[str, ...]) -> dict[str, str]:
+    """Sensor name -> first part of its topic, such as ``lidar`` or ``pose``, of the sensor topics."""
+    parts = (topic.split("/") for topic in topics)
+    return {part[1]: part[0] for part in parts if len(part) == 2 and part[0] in _ALL}
+
+
+_ALL = frozenset(modality for kind in FAULTS for modality in kind.befalls)
+
+
+def _sensors(kind: FaultKind, wanted: str | None, rig: Rig, topics: tuple[str, ...], text: str) -> tuple[str, ...]:
+    known = modalities(topics)
+    if kind.stage == "mounting":  # also of sensors that the drive has no data of
+        known = {sensor.name: sensor.modality for sensor in rig.sensors}
+    fitting = tuple(name for name, modality in known.items() if modality in kind.befalls)
+    if wanted is None:
+        chosen = tuple(name for name in fitting if known[name] != "pose")
+        if not chosen:
+            raise BadInput(SOURCE, text, f"a drive with {' or '.join(kind.befalls)}", f"only {sorted(known)}")
+        return chosen
+    if wanted not in fitting:
+        raise BadInput(SOURCE, text, f"a sensor that it can befall: {', '.join(fitting) or 'none'}", wanted)
+    return (wanted,)
+
+
+def _amount(kind: FaultKind, match: re.Match[str], text: str) -> float:
+    if match["amount"] is not None:
+        amount = float(match["amount"])
+        if not kind.lowest <= amount <= kind.highest:
+            raise BadInput(SOURCE, text, f"{kind.lowest:g} to {kind.highest:g} {kind.unit}", match["amount"])
+        return amount
+    severity = match["severity"] or "3"
+    if severity not in map(str, SEVERITIES):
+        raise BadInput(SOURCE, text, "a severity 1, 2 or 3 (or =AMOUNT)", severity)
+    return kind.amounts[int(severity) - 1]

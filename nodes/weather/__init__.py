@@ -1,0 +1,1 @@
+"""What fog, rain and snow do to light, laser and radar, for simulator and faults alike. Read `air.py` first."""
