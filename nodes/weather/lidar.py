@@ -28,6 +28,7 @@ _OVERLAP_FROM, _OVERLAP_FULL = 0.9, 1.0  # where the receiver begins to see the 
 _TARGET = 1e-6 / math.pi  # differential reflectivity of the hard target, 1/sr
 _BACKSCATTER = 0.046  # 1/sr of fog, over its visibility in m; Rasshofer et al. 2011
 _SPECKLE_DB = 2.0
+_MARGIN_DB = 5.0
 _RAIN_RETURNS = 4e-4  # per beam and mm/h
 _SNOW_RETURNS = 0.03  # per beam and mm/h of water
 _RAIN_NOISE_M = 0.03  # in heavy rain; Filgueira et al. 2017 measured centimetres
@@ -52,8 +53,11 @@ def weathered_sweep(points: Points, weather: Weather, max_range_m: float, rng: n
     xyz = np.stack([points["x"], points["y"], points["z"]], axis=1).astype(np.float64)
     distance = np.maximum(np.linalg.norm(xyz, axis=1), 0.1)
     weakest = REFERENCE_REFLECTIVITY / max_range_m**2
-    # What was seen in clear air was at least as strong as the weakest that can be seen.
-    clear = np.maximum(points["intensity"].astype(np.float64) / distance**2, weakest)
+    # What was seen in clear air was at least as strong as the weakest that can be seen; by how much is not known where
+    # the intensity says less, as rounded ones of dark surfaces do.
+    unknown = weakest * 10 ** (rng.exponential(_MARGIN_DB, len(points)) / 10)
+    clear = points["intensity"].astype(np.float64) / distance**2
+    clear = np.where(clear < weakest, unknown, clear)
     hard = clear * np.exp(-2.0 * per_metre * distance)
     seen = hard >= weakest
     intensity = hard * distance**2
@@ -63,7 +67,7 @@ def weathered_sweep(points: Points, weather: Weather, max_range_m: float, rng: n
         peak_m, strength = fog_return(weather.visibility_m, distance)
         soft = clear * strength * 10 ** (rng.normal(0.0, _SPECKLE_DB, len(points)) / 10)
         air = (soft > hard) & (peak_m < distance)
-        at_m = np.minimum(peak_m + 10.0 * rng.beta(2.0, 20.0, len(points)), distance)
+        at_m = np.minimum(peak_m * 2.0 ** rng.uniform(-1.0, 1.0, len(points)), distance)
         scale[air], intensity[air] = (at_m / distance)[air], (soft * at_m**2)[air]
         seen = np.where(air, soft >= weakest, seen)
     if weather.rain_mm_h > 0:

@@ -39,14 +39,13 @@ def beam_loss(points: Points, left: float, lidar: LidarSensor, rng: np.random.Ge
 
 
 def beams(points: Points, lidar: LidarSensor) -> npt.NDArray[np.int64]:
-    """(N,) the beam of each point; where the data do not tell, equal parts of the elevations that there are."""
+    """(N,) the beam of each point; where the data do not tell, as many equal shares of the points by elevation."""
     if len(points) == 0 or points["ring"].any():
         return np.asarray(points["ring"], dtype=np.int64)
     elevation = np.arctan2(points["z"], np.hypot(points["x"], points["y"]))
-    lowest, highest = np.quantile(elevation, [0.001, 0.999])
-    count = lidar.beams or _UNKNOWN_BEAMS
-    part = (elevation - lowest) / max(highest - lowest, 1e-6)
-    return np.asarray(np.clip(part * count, 0, count - 1), dtype=np.int64)
+    rank = np.empty(len(points), np.int64)
+    rank[np.argsort(elevation, kind="stable")] = np.arange(len(points))
+    return rank * (lidar.beams or _UNKNOWN_BEAMS) // len(points)
 
 
 def fov_cut(points: Points, degrees: float, lidar: LidarSensor, rng: np.random.Generator) -> Points:

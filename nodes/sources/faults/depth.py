@@ -18,6 +18,7 @@ Field: TypeAlias = np.ndarray  # float32
 FAR_M = 1000.0  # of the sky, and of what nothing is known of
 _WIDTH = 160  # pixels of the depth image
 _NEAR_PIXELS = 3.0  # how far a LiDAR return reaches sideways, in pixels of it
+_SMOOTH_PIXELS = 1.0
 _FARTHEST_NS = 150_000_000
 
 
@@ -106,8 +107,8 @@ def ground_depth(camera: CameraSensor, rays: npt.NDArray[np.float64]) -> Field:
 def filled_depth(camera: CameraSensor, xyz_ego: npt.NDArray[np.floating], ground: Field) -> Field:
     """(h, w) metres from LiDAR points (N, 3), ego frame, filled up.
 
-    Near a return, its distance; below the horizon the ground; above all returns of a column that reach over the
-    horizon, what they belong to goes on upwards (the LiDAR sees less high than the camera); else the sky.
+    Near a return, its distance; below the horizon the ground; above it, what returns belong to goes on between and over
+    them (the LiDAR sees less high than the camera); else the sky.
     """
     height, width = ground.shape
     points = camera.ego_SE3_sensor.inverse() @ np.asarray(xyz_ego, dtype=np.float64)
@@ -123,16 +124,26 @@ def filled_depth(camera: CameraSensor, xyz_ego: npt.NDArray[np.floating], ground
     empty = ~np.isfinite(depth)
     if empty.all():
         return ground
+    depth, empty = _joined(depth, ground >= FAR_M)
     far_px, label = cv2.distanceTransformWithLabels(
         empty.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     by_label = np.full(int(label.max()) + 1, FAR_M)
     by_label[label[~empty]] = depth[~empty]
-    near = by_label[label]
-    out = np.where(far_px <= _NEAR_PIXELS, near, ground)
-    sky = ground >= FAR_M
-    topmost = np.argmax(~empty, axis=0)
-    over = ~empty[topmost, np.arange(width)] & sky[topmost, np.arange(width)]
-    above = (np.arange(height)[:, None] < topmost) & over
-    out = np.where(above, depth[np.where(over, topmost, 0), np.arange(width)], out)
-    return np.minimum(out, FAR_M).astype(np.float32)
+    out = np.where(far_px <= _NEAR_PIXELS, by_label[label], ground)
+    near = cv2.GaussianBlur((1.0 / np.minimum(out, FAR_M)).astype(np.float32), (0, 0), _SMOOTH_PIXELS)
+    return np.asarray(1.0 / near)
+
+
+def _joined(
+    depth: npt.NDArray[np.float64], sky: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Depth with each column filled between its returns above the horizon, and from the topmost of them on upwards;
+    and where it is still empty."""
+    out = depth.copy()
+    for column, over in zip(out.T, sky.T, strict=True):
+        known = np.flatnonzero(np.isfinite(column) & over)
+        if len(known):
+            rows = np.arange(int(known[-1]) + 1)
+            column[rows] = np.interp(rows, known, column[known])
+    return out, ~np.isfinite(out)

@@ -110,8 +110,9 @@ def drops(image: Image, number: float, shot: Shot, rng: np.random.Generator) -> 
 
 def blur(image: Image, share: float, shot: Shot, rng: np.random.Generator) -> Image:
     """Every point becomes a disc of this share of the width; in linear light, so that lamps stay bright."""
-    size = max(1, round(share * image.shape[1])) | 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)).astype(np.float32)
+    radius = 0.5 * share * image.shape[1]
+    v, u = np.mgrid[-math.ceil(radius) : math.ceil(radius) + 1, -math.ceil(radius) : math.ceil(radius) + 1]
+    disc = np.clip(radius + 0.5 - np.hypot(u, v), 0.0, 1.0).astype(np.float32)
     return to_image(cv2.filter2D(to_linear(image), -1, disc / disc.sum(), borderType=cv2.BORDER_REPLICATE))
 
 

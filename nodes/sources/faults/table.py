@@ -39,7 +39,7 @@ FAULTS = (
     FaultKind("snow", "air", _PERCEPTION, "mm/h of water", (1, 2.5, 5), 0.1, 50,
         "flakes and paler images, many false LiDAR returns near the sensor; little in radar",
         "Gunn and Marshall 1958; Al Naboulsi et al. 2004; Kilic et al. 2021"),
-    FaultKind("dark", "sensor", ("camera",), "stops of light less", (3, 5, 7), 0, 12,
+    FaultKind("dark", "sensor", ("camera",), "stops of light less", (4, 6, 8), 0, 12,
         "as at night: less light, amplified as far as the camera goes, with the noise that comes with it",
         "photon noise; EMVA 1288"),
     FaultKind("glare", "sensor", ("camera",), "degrees around the sun that are white", (3, 6, 12), 0.1, 60,
