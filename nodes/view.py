@@ -105,7 +105,7 @@ class View:
         if self._save is not None:
             self._stream.save(self._save, default_blueprint=blueprint(rig))
         else:
-            self._stream.connect_grpc(self._server_url, default_blueprint=blueprint(rig))
+            self._stream.connect_grpc(self._server_url, default_blueprint=blueprint(rig, live=True))
         self._log = RerunLog(self._stream, rig, self._settings.max_points)
 
 

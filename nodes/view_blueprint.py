@@ -13,8 +13,12 @@ _EYE = (-16.0, 0.0, 13.0)  # behind and above the vehicle, in its own frame
 _LOOK_AT = (14.0, 0.0, 0.0)
 
 
-def blueprint(rig: Rig) -> rrb.Blueprint:
-    """Cameras in a row, left to right; below them the world, and beside it what the run is doing."""
+def blueprint(rig: Rig, live: bool = False) -> rrb.Blueprint:
+    """Cameras in a row, left to right; below them the world, and beside it what the run is doing.
+
+    ``live``: the time follows what comes, instead of playing from the beginning in a loop.
+    """
+    time = _PLAYED if not live else _FOLLOWED
     hidden = [f"- world/ego/{camera.name}/**" for camera in rig.cameras]
     world = _world(
         "World, seen from the vehicle", ["world/**", "- world/ego/detections/**", "- world/truth/**", *hidden]
@@ -49,8 +53,12 @@ def blueprint(rig: Rig) -> rrb.Blueprint:
         rrb.Vertical(rrb.Horizontal(*cameras), below, row_shares=[1, 1.8]) if cameras else below,
         rrb.BlueprintPanel(state="collapsed"),
         rrb.SelectionPanel(state="collapsed"),
-        rrb.TimePanel(state="collapsed", timeline=TIMELINE, play_state="playing", loop_mode="all"),
+        time,
     )
+
+
+_PLAYED = rrb.TimePanel(state="collapsed", timeline=TIMELINE, play_state="playing", loop_mode="all")
+_FOLLOWED = rrb.TimePanel(state="collapsed", timeline=TIMELINE, play_state="following")
 
 
 def _world(name: str, contents: list[str]) -> rrb.Spatial3DView:

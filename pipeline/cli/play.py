@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from rich.console import Console
 from calibration.rig import Rig
 from nodes.sources.drive import Drive
 from pipeline.cli.keys import HELP, Keys
+from pipeline.cli.look import beside
 from pipeline.cli.paths import config_file
 from pipeline.cli.progress import RunDisplay
 from pipeline.cli.results import finish_run
@@ -56,6 +58,8 @@ def replay(
     ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
     ray_address: Annotated[str, typer.Option(help="Ray cluster to join; empty starts a local one.")] = "",
     follow: Annotated[Path | None, typer.Option(help="Repeat the alignment decisions of this recording.")] = None,
+    show: Annotated[bool, typer.Option("--view", help="Look on in the browser while it runs.")] = False,
+    foxglove: Annotated[bool, typer.Option(help="Look on in Foxglove's app, ws://127.0.0.1:8765.")] = False,
     report: Annotated[bool, typer.Option("--page/--no-page", help="Write report.html and the video.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -78,8 +82,15 @@ def replay(
         faults=tuple(faults or ()),
         fault_seed=fault_seed,
     )
-    run(config, out, one_process=one_process, quiet=as_json)
-    finish_run(out, page=report, as_json=as_json)
+    if (show or foxglove) and one_process:
+        raise BadInput("replay", "--view, --foxglove", "a run on the bus", "--one-process")
+    with contextlib.ExitStack() as beside_it:
+        if show:
+            beside_it.enter_context(beside(out))
+        if foxglove:
+            beside_it.enter_context(beside(out, "--foxglove"))
+        run(config, out, one_process=one_process, quiet=as_json)
+        finish_run(out, page=report, as_json=as_json)
 
 
 def record(

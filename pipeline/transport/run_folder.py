@@ -105,6 +105,12 @@ def cleanup(run: str, base: Path | None = None) -> frozenset[str]:
     return living
 
 
+def living_nodes(run: str, base: Path | None = None) -> frozenset[str]:
+    """Names of the nodes that are in ``run`` now; changes nothing."""
+    folder = run_path(run, base)
+    return _living(folder) if folder.is_dir() else frozenset()
+
+
 def _make_private(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)

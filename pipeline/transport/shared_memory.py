@@ -20,7 +20,7 @@ from pipeline.transport.inbox import topic_filters
 from pipeline.transport.notify import Notify
 from pipeline.transport.ring import RingReader, RingWriter
 from pipeline.transport.run_folder import RunFolder
-from pipeline.transport.zeromq import RECONNECT_MAX_MS, RECONNECT_MS, Publisher, ZmqSubscription
+from pipeline.transport.zeromq import EVERYTHING, RECONNECT_MAX_MS, RECONNECT_MS, Publisher, ZmqSubscription
 
 _SPARE_SLOTS = 4  # beyond a topic's depth: those being read and the one being written
 
@@ -77,7 +77,13 @@ class SharedMemoryBus:
         """Raises:
         KeyError: a topic that the topics table does not have.
         """
-        filters = topic_filters(topics)
+        return self._subscribe(topic_filters(topics))
+
+    def spectate(self) -> ZmqSubscription:
+        """Subscribe to everything, for who only looks: nobody who waits for subscribers waits for this one."""
+        return self._subscribe((EVERYTHING.decode(),))
+
+    def _subscribe(self, filters: tuple[str, ...]) -> ZmqSubscription:
         socket = self._context.socket(zmq.SUB)
         socket.rcvhwm = self._settings.queue
         socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS, RECONNECT_MAX_MS

@@ -29,6 +29,9 @@ _EVENTS, _READABLE, _DONTWAIT, _SNDMORE = (int(flag) for flag in (zmq.EVENTS, zm
 
 RECONNECT_MS, RECONNECT_MAX_MS = 50, 500
 _LOOK_AROUND_NS = 100_000_000  # how often a waiting subscription looks for new publishers
+EVERYTHING = b""
+"""The filter of a spectator."""
+
 _MAX_STREAMS = 4096  # a peer that makes up names must not fill the memory
 _DRAIN = 256  # notifies taken in one go, so that a flood cannot keep `receive` from returning
 
@@ -67,9 +70,12 @@ class Publisher:
     def wait_for_subscribers(
         self, topic: str, count: int, timeout_s: float, own: Iterable[ZmqSubscription] = ()
     ) -> bool:
-        """Wait until ``count`` subscribe to ``topic``; meanwhile our ``own`` subscriptions find who waits for us."""
+        """Wait until ``count`` subscribe to ``topic``; meanwhile our ``own`` subscriptions find who waits for us.
+
+        Spectators, who subscribe to everything at once, do not count.
+        """
         deadline_ns = self._clock.now_ns() + round(timeout_s * 1e9)
-        while self._count(topic) < count:
+        while self._count(topic) - self._subscribers[EVERYTHING] < count:
             remaining_ms = (deadline_ns - self._clock.now_ns()) / 1e6
             if remaining_ms <= 0:
                 return False
