@@ -61,14 +61,17 @@ class TrackerSettings(Settings, frozen=True):
 
 
 class Tracker:
-    """A `fusion.fuser.Fuser`. Detections come and go; the state is `Tracks`, the noise factors and the visibility."""
+    """A `fusion.fuser.Fuser`. Detections come and go; the state is `Tracks`, the noise factors and the visibility.
 
-    def __init__(self, settings: TrackerSettings | None = None) -> None:
+    first_id: of its tracks.
+    """
+
+    def __init__(self, settings: TrackerSettings | None = None, first_id: int = 1) -> None:
         self.settings = settings or TrackerSettings()
         self._noise = NoiseModel(self.settings.noise)
         self._visibility = Visibility(self.settings.existence)
         self._tracks = no_tracks()
-        self._next_id = 1
+        self._next_id = first_id
         self._time_ns = _NEVER  # reference instant of the last frame set
 
     def step(self, frames: FrameSet, time_ns: int) -> Scene:

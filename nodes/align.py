@@ -23,12 +23,15 @@ from pipeline.core.messages import (
     Stamp,
     StreamStatus,
 )
+from pipeline.core.node import FIRST_LIFE, Life
 from pipeline.core.settings import Settings
-from pipeline.sync.align import Aligned, Aligner, AlignerSettings, Recorded
+from pipeline.sync.align import Aligned, Aligner, AlignerSettings, Begin, Recorded
 from pipeline.sync.ego import Ego, EgoAt, EgoSettings
 from pipeline.sync.lane import LaneSettings, Slot
 from pipeline.sync.ledger import Ledger
 from pipeline.sync.motion import compensate_detections
+
+_UNDER_WAY = 128  # frame sets that may have been given out after the last that is known
 
 
 class AlignSettings(Settings, frozen=True):
@@ -59,6 +62,8 @@ class Align:
         follow: frame sets of an earlier run, whose decisions are repeated exactly. A replay of a live run thereby gives
             the same bytes, even where the live run could not wait for a message.
         journal: called with sensor, stamp and outcome whenever a message's fate is decided.
+        life: a node that was started again numbers its frame sets above all that may be under way, and books what came
+            before its time as ``aligner_died``: what became of that stands in the ledgers of the life before.
 
     A frame set's stamp holds no time of this machine: sensor_ns = time_ns = the instant, arrival_ns = that of the last
     message in it, sequence = its number, epoch = how often time has jumped back.
@@ -72,6 +77,7 @@ class Align:
         rig: Rig,
         follow: Sequence[FrameSet] | None = None,
         journal: Callable[[str, Stamp, str], None] | None = None,
+        life: Life = FIRST_LIFE,
     ) -> None:
         sensors = [*rig.cameras, *rig.lidars, *rig.radars]
         if not sensors:
@@ -96,6 +102,7 @@ class Align:
             ),
             None if follow is None else [_recorded(frames) for frames in follow],
             journal,
+            Begin(life.number + _UNDER_WAY, life.epoch) if life.restart else None,
         )
         self._ego = Ego(settings.ego)
         self._recorded_poses = None if follow is None else deque((f.pose_epoch, f.pose_sequence) for f in follow)
@@ -237,4 +244,4 @@ def _recorded(frames: FrameSet) -> Recorded:
     if len(instants) != 1:
         raise ValueError(f"frame set {frames.index}: expected messages of one instant, found {sorted(instants)}")
     slots = {s.sensor: (s.epoch, s.sequence) if s.sequence >= 0 else s.missing for s in frames.slots}
-    return Recorded(instants.pop(), slots)
+    return Recorded(instants.pop(), slots, frames.index)

@@ -43,13 +43,20 @@ class Record:
 
     Args:
         path: file to write, which must not exist; further parts are named path_001, path_002, ...
+        first_part: how many parts there are already, written by a recorder that died.
         clock: how old what is not yet written may become, is measured on the host's clock.
 
     received, written, lost: messages by topic; received = written + lost once the node has finished. Lost are those
     that found no place on the disk (reason ``not_written``) or came too long before run/info (``early``).
     """
 
-    def __init__(self, path: Path, settings: RecordSettings | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: RecordSettings | None = None,
+        clock: Clock | None = None,
+        first_part: int = 0,
+    ) -> None:
         self._path = path
         self._settings = settings or RecordSettings()
         self._clock = clock or SystemClock()
@@ -57,6 +64,7 @@ class Record:
         self._held: deque[tuple[int, Message]] = deque()
         self._held_bytes = 0
         self._writer: RecordingWriter | None = None
+        self._first_part = first_part
         self._parts: list[Path] = []
         self._failed = False
         self._flushed_ns = self._synced_ns = self._clock.now_ns()
@@ -134,7 +142,7 @@ class Record:
             raise
 
     def _open(self, info: Message) -> RecordingWriter:
-        number = len(self._parts)
+        number = self._first_part + len(self._parts)
         path = self._path if not number else self._path.with_stem(f"{self._path.stem}_{number:03}")
         self._writer = RecordingWriter(path, info, self._settings.format)
         self._parts.append(path)

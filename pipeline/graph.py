@@ -24,7 +24,7 @@ from nodes.detect_radar import DetectRadar, DetectRadarSettings
 from nodes.fuse import Fuse
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import FrameSet
-from pipeline.core.node import Node
+from pipeline.core.node import FIRST_LIFE, Life, Node
 from pipeline.core.settings import Settings, load_yaml
 from pipeline.sync.ego import EgoSettings
 
@@ -32,6 +32,7 @@ FuserFactory: TypeAlias = Callable[[TrackerSettings], Fuser]
 
 
 _POSES = ("pose/ego", "stream/ego")
+_IDS_PER_LIFE = 1 << 32  # a tracker that was started again gives no number a second time
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Context:
     has_poses: bool = True  # someone publishes pose/ego
     follow: tuple[FrameSet, ...] | None = None  # recorded alignment decisions to repeat
     remote_fuser: FuserFactory | None = None  # makes the fuser where its placement is `ray`
+    life: Life = FIRST_LIFE  # of the process that makes the node
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class AlignNode(Settings, frozen=True, tag_field="node", tag="align"):
 
         def make(context: Context) -> Node:
             ego = self.settings.ego if context.has_poses else EgoSettings(source="identity")
-            return Align(msgspec.structs.replace(self.settings, ego=ego), context.rig, follow=context.follow)
+            settings = msgspec.structs.replace(self.settings, ego=ego)
+            return Align(settings, context.rig, follow=context.follow, life=context.life)
 
         yield Instance("align", self.process, tuple(inputs), ("frames", "ledger"), make)
 
@@ -133,7 +136,7 @@ class FuseNode(Settings, frozen=True, tag_field="node", tag="fuse"):
         def make(context: Context) -> Node:
             if self.placement == "ray" and context.remote_fuser is not None:
                 return Fuse(context.remote_fuser(self.settings))
-            return Fuse(Tracker(self.settings))
+            return Fuse(Tracker(self.settings, first_id=1 + context.life.restart * _IDS_PER_LIFE))
 
         yield Instance("fuse", self.process, ("frames",), ("scene", "progress"), make)
 

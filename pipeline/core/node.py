@@ -6,9 +6,21 @@ The runner (`pipeline.run`) feeds it from a bus, a recording or a test, times ea
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.core.messages import Message
+
+
+class Life(NamedTuple):
+    """Which life a node is in. restart: how often its process was started again. epoch, number: of the newest frame set
+    before this life, as far as the supervisor knew; number -1: there was none."""
+
+    restart: int = 0
+    epoch: int = 0
+    number: int = -1
+
+
+FIRST_LIFE = Life()
 
 
 class Node(Protocol):

@@ -39,7 +39,21 @@ from pipeline.core.recording_writer import (
     spans_of,
 )
 
-__all__ = ["INFO_TOPIC", "RecordingReader", "RecordingSettings", "RecordingWriter", "Repair", "TopicSpan", "repair"]
+__all__ = [
+    "INFO_TOPIC",
+    "RecordingReader",
+    "RecordingSettings",
+    "RecordingWriter",
+    "Repair",
+    "TopicSpan",
+    "recording_parts",
+    "repair",
+]
+
+
+def recording_parts(folder: Path) -> list[Path]:
+    """The files of a run's recording in order; more than one where it was split or its recorder died."""
+    return [p for p in [folder / "run.mcap", *sorted(folder.glob("run_*.mcap"))] if p.is_file()]
 
 
 class RecordingReader:

@@ -26,6 +26,7 @@ REASONS = {
     "not_connected": "it was published before the receiver had connected",
     "detector_failed": "the detector failed on it; see the alerts and the node's log",
     "detector_died": "it was with a detector whose process died",
+    "aligner_died": "it came before the aligner was started again; earlier ledgers say what became of it",
     "lost_cycle": "the radar's own counter shows that it was lost before it reached us",
     "broken_sweep": "more than 25 ms of the sweep are missing",
     "no_turn": "the LiDAR's packets made no whole turn",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from pipeline.core.messages import (
     Timing,
     TruthObjects,
 )
-from pipeline.core.recording import RecordingReader
+from pipeline.core.recording import RecordingReader, recording_parts
 from pipeline.core.topics import topic_row
 from pipeline.evaluate.boxes import Boxes
 
@@ -130,12 +132,17 @@ def recording_path(run: Path) -> Path:
 
 def load_run(run: Path) -> RunLog:
     """Read a run folder or recording. Raises BadInput where it is not one."""
-    with RecordingReader(recording_path(run)) as recording:
-        topics = [t for t in recording.topics if t == "pose/ego" or topic_row(t).role in ("run", "truth", "derived")]
-        # Frame sets hold the detections that were used.
-        messages = recording.messages([t for t in topics if not t.startswith("detections/")])
-        log = collect(messages, recording.info, recording.rig, str(run))
-        return replace(log, damage=tuple(d.what for d in recording.damage))
+    with contextlib.ExitStack() as files:
+        parts = [files.enter_context(RecordingReader(p)) for p in recording_parts(run) or [recording_path(run)]]
+        messages = itertools.chain.from_iterable(map(_judged, parts))
+        log = collect(messages, parts[0].info, parts[0].rig, str(run))
+        return replace(log, damage=tuple(d.what for part in parts for d in part.damage))
+
+
+def _judged(recording: RecordingReader) -> Iterator[Message]:
+    """What the judge reads of a recording. Frame sets hold the detections that were used."""
+    topics = [t for t in recording.topics if t == "pose/ego" or topic_row(t).role in ("run", "truth", "derived")]
+    return recording.messages([t for t in topics if not t.startswith("detections/")])
 
 
 def collect(messages: Iterable[Message], info: RunInfo, rig: Rig, source: str) -> RunLog:

@@ -14,10 +14,10 @@ from nodes.sources.faults.drive import FaultyDrive
 from nodes.sources.generated import GeneratedDrive
 from nodes.sources.open_drive import open_drive
 from pipeline.core.errors import BadInput
+from pipeline.core.recording import recording_parts
 from pipeline.core.settings import load_yaml
 
 _DEMO_RIG = Path(__file__).resolve().parents[2] / "configs" / "rigs" / "demo.yaml"
-_RECORDING = "run.mcap"
 
 
 def open_named(name: str, faults: Sequence[str] = (), fault_seed: int = 0) -> Drive:
@@ -39,8 +39,9 @@ def _open(name: str) -> Drive:
 
 def recording_of(path: Path) -> Path | None:
     """The recording that a path means: an .mcap file, or the one in a run's folder; None where it is neither."""
-    if (path / _RECORDING).is_file():
-        return path / _RECORDING
+    parts = recording_parts(path)
+    if parts:
+        return parts[0] if len(parts) == 1 else path
     return path if path.suffix == ".mcap" else None
 
 

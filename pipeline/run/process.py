@@ -14,8 +14,8 @@ from fusion.tracker import TrackerSettings
 from nodes.record import Record, RecordSettings
 from pipeline.core.clock import SystemClock
 from pipeline.core.messages import FrameSet, Message, NodeStatus, RunInfo
-from pipeline.core.node import Node
-from pipeline.core.recording import RecordingReader
+from pipeline.core.node import FIRST_LIFE, Life, Node
+from pipeline.core.recording import RecordingReader, recording_parts
 from pipeline.core.topics import TOPICS
 from pipeline.graph import Context, Instance, Plan, source_of
 from pipeline.run.config import RECORDING_FILE, RunClock, RunConfig, load_config
@@ -30,8 +30,8 @@ _POLL_S = 0.02
 Stopping = Callable[[], bool]
 
 
-def run_process(folder: Path, name: str, restart: int) -> None:
-    """Be the process ``name`` of the run in ``folder``, started again for the ``restart``-th time, until it ends."""
+def run_process(folder: Path, name: str, life: Life) -> None:
+    """Be the process ``name`` of the run in ``folder`` until it ends."""
     log = os.open(folder / "logs" / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -48,12 +48,12 @@ def run_process(folder: Path, name: str, restart: int) -> None:
             outputs = [*topics, f"stream/{sensor}", *([f"clock/{sensor}"] if config.drivers else [])]
             heard = heard_by_all(bus, plan, outputs)
             if config.drivers:
-                LiveSource(config, topics[0], bus, restart, stopping, heard).play()
+                LiveSource(config, topics[0], bus, life.restart, stopping, heard).play()
             else:
-                Source(config, topics, bus, restart, stopping, heard).play()
+                Source(config, topics, bus, life.restart, stopping, heard).play()
         else:
             instances = (recorder(plan, config, folder),) if name == "record" else plan.processes[name]
-            context = context_of(config)
+            context = context_of(config, life)
             outputs = [topic for i in instances for topic in i.outputs if not topic.startswith("progress")]
             nodes = [(i, i.make(context)) for i in instances]
             loop = NodeLoop(nodes, bus, config, heard_by_all(bus, plan, outputs))
@@ -74,8 +74,9 @@ def recorder(plan: Plan, config: RunConfig, folder: Path) -> Instance:
     )
     names = dict.fromkeys([*map(source_of, config.topics), *(i.name for i in plan.instances)])
 
-    def make(_: Context) -> Node:
-        return Record(folder / RECORDING_FILE, RecordSettings(roles=config.record_roles))
+    def make(context: Context) -> Node:
+        before = len(recording_parts(folder)) if context.life.restart else 0
+        return Record(folder / RECORDING_FILE, RecordSettings(roles=config.record_roles), first_part=before)
 
     return Instance("record", "record", patterns, ("progress/record",), make, tuple(names))
 
@@ -154,7 +155,7 @@ def heard_by_all(bus: SharedMemoryBus, plan: Plan, topics: Iterable[str]) -> Cal
     return ready
 
 
-def context_of(config: RunConfig) -> Context:
+def context_of(config: RunConfig, life: Life = FIRST_LIFE) -> Context:
     """What nodes are made from. Ray is imported by the one process that fuses with it."""
 
     def remote_fuser(settings: TrackerSettings) -> Fuser:
@@ -166,7 +167,7 @@ def context_of(config: RunConfig) -> Context:
     if config.follow:
         with RecordingReader(Path(config.follow)) as recording:
             follow = tuple(m.payload for m in recording.messages(["frames"]) if isinstance(m.payload, FrameSet))
-    return Context(config.rig, "pose/ego" in config.topics, follow, remote_fuser)
+    return Context(config.rig, "pose/ego" in config.topics, follow, remote_fuser, life)
 
 
 def _on_sigterm() -> Stopping:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from nodes.sources.player import Player, PlayerSettings
+from nodes.sources.stamp import EPOCHS_PER_RESTART
 from pipeline.core.bus import Bus
 from pipeline.core.clock import SystemClock
 from pipeline.core.messages import Control, Message, Progress, RunInfo, StreamStatus
@@ -22,7 +23,7 @@ class Source:
     """Plays ``topics``, which have one source: as fast as fusion follows, or paced by the run's clock.
 
     Live, the arrival is stamped when it happens; otherwise it is the recorded one. A source that was started again goes
-    on where the run has come to, in a new epoch.
+    on where the run has come to, in an epoch above all that it has had.
     """
 
     def __init__(
@@ -94,13 +95,16 @@ class Source:
         return not self._stopping()
 
     def _give(self, message: Message) -> None:
-        stamp = message.stamp
+        stamp, payload = message.stamp, message.payload
         if self._restart:
-            stamp = msgspec.structs.replace(stamp, epoch=stamp.epoch + self._restart)
-        if self._config.live and not isinstance(message.payload, StreamStatus):
+            above = self._restart * EPOCHS_PER_RESTART
+            stamp = msgspec.structs.replace(stamp, epoch=stamp.epoch + above)
+            if isinstance(payload, StreamStatus) and payload.next_epoch >= 0:
+                payload = payload.updated(next_epoch=payload.next_epoch + above)
+        if self._config.live and not isinstance(payload, StreamStatus):
             stamp = msgspec.structs.replace(stamp, arrival_ns=max(self._run_clock.now_ns(), stamp.arrival_ns))
-        self._bus.publish(Message(message.topic, stamp, message.payload))
-        if not isinstance(message.payload, StreamStatus):
+        self._bus.publish(Message(message.topic, stamp, payload))
+        if not isinstance(payload, StreamStatus):
             self._published += 1
 
     @property

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Control, LedgerState, Message, NodeStatus, Progress, Stamp
+from pipeline.core.node import Life
 from pipeline.graph import source_of
 from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
 from pipeline.run.process import recorder, run_name, run_process
@@ -38,6 +39,7 @@ class RunState:
     ended: set[str] = field(default_factory=set)
     names: tuple[str, ...] = ()
     started: bool = False
+    epoch: int = 0
     index: int = -1
     reference_ns: int = 0
     restarts: dict[str, int] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class Supervisor:
         return self._processes[process].pid
 
     def _start(self, name: str) -> None:
-        arguments = (self._folder, name, self.state.restarts.get(name, 0))
+        arguments = (self._folder, name, Life(self.state.restarts.get(name, 0), self.state.epoch, self.state.index))
         process = self._context.Process(target=run_process, args=arguments, name=name)
         process.start()
         self._processes[name] = process
@@ -126,7 +128,7 @@ class Supervisor:
         started_ns = self._clock.now_ns() + 200_000_000
         self.state.started = True
         next_repeat_ns = 0
-        while self._processes["record"].exitcode is None:
+        while not ("record" in self.state.ended or "record" in self.state.given_up):
             now_ns = self._clock.now_ns()
             if now_ns >= next_repeat_ns:
                 next_repeat_ns = now_ns + _REPEAT_NS
@@ -146,7 +148,7 @@ class Supervisor:
                 continue
             used = self.state.restarts.get(name, 0)
             logger.warning("%s died with exit code %s; see %s", name, code, self._log(name))
-            if used < self._config.restarts and name != "record":
+            if used < self._config.restarts:
                 self.state.restarts[name] = used + 1
                 self._start(name)
             else:
@@ -179,6 +181,7 @@ class Supervisor:
                 if payload.ended:
                     self.state.ended.add(payload.node)
             elif isinstance(payload, Progress):
+                self.state.epoch = message.stamp.epoch
                 self.state.index, self.state.reference_ns = payload.index, payload.reference_ns
             elif isinstance(payload, LedgerState):
                 self.state.ledger = payload

@@ -50,6 +50,14 @@ class Recorded(NamedTuple):
 
     time_ns: int
     slots: Mapping[str, tuple[int, int] | str]
+    number: int
+
+
+class Begin(NamedTuple):
+    """Where an aligner that was started again begins: number and timeline of its first frame set."""
+
+    number: int
+    timeline: int
 
 
 class Aligner:
@@ -59,6 +67,7 @@ class Aligner:
         periods_ns: nominal period of each sensor, ns; the order is that of the slots.
         follow: decisions of an earlier run, repeated exactly instead of deciding.
         journal: see `Lane`.
+        begin: given where an earlier aligner of the run died; messages that came before are not its own to account for.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class Aligner:
         settings: AlignerSettings,
         follow: Sequence[Recorded] | None = None,
         journal: Callable[[str, Stamp, str], None] | None = None,
+        begin: Begin | None = None,
     ) -> None:
         if settings.reference and settings.reference not in periods_ns:
             raise ValueError(f"reference: expected one of {sorted(periods_ns)}, got {settings.reference!r}")
@@ -75,13 +85,13 @@ class Aligner:
         self._lanes = {name: Lane(name, period, settings.lane, journal) for name, period in periods_ns.items()}
         self._reference = self._lanes.get(settings.reference)
         self._losses = LossReports(detectors, settings.aligner)
-        self.ledger = Ledger([(lane.account, lane.stream) for lane in self._lanes.values()], self._losses)
+        books = [(lane.account, lane.stream) for lane in self._lanes.values()]
+        self.ledger = Ledger(books, self._losses, resumed=begin is not None)
         self._follow = deque(follow) if follow is not None else None
-        self._index = 0
+        self._index, self._timeline = begin or (0, 0)
         self._instant_ns: int | None = None  # of the open set
         self._last_ns: int | None = None  # of the set before; None: at the start
         self._waiting: list[Lane] = []  # of the open set, those that are not final
-        self._timeline = 0
         self._empty = False  # nothing came for the instant before
         self._on_reference = False  # the instant before was the time of a message of the reference sensor
         self._crowded: Lane | None = None
@@ -197,7 +207,7 @@ class Aligner:
         self._last_ns, self._instant_ns = self._instant_ns, None
         self._empty = all(slot.item is None for slot in slots)
         if self._follow is not None:
-            self._follow.popleft()
+            self._index = self._follow.popleft().number
         elif self._empty:
             return None
         self._index += 1

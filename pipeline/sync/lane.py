@@ -112,9 +112,9 @@ class Lane:
         """Hand in one message."""
         arrival = self.stream.push(item)
         if arrival is Arrival.NEW:
-            self.account.take()
+            self.account.take(item.stamp.sequence)
         elif arrival is Arrival.GIVEN_UP:
-            self.account.take()
+            self.account.take(item.stamp.sequence)
             self._drop(item, "late_processing")
         else:
             reason = "duplicate" if arrival is Arrival.DUPLICATE else "absurd_sequence"

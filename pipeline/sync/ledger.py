@@ -16,6 +16,7 @@ from pipeline.core.messages import LedgerRow, LedgerState, NodeStatus
 from pipeline.sync.sequence import Numbers, Sequencer
 
 LOST = "lost_in_transit"
+ALIGNER_DIED = "aligner_died"  # it came before the aligner was started again; earlier ledgers say what became of it
 DETECTOR_FAILED = "detector_failed"  # an exception in the detector
 DETECTOR_DIED = "detector_died"  # its process was lost, with what it was working on and what waited for it
 
@@ -29,9 +30,12 @@ class Account:
         self.dropped: Counter[str] = Counter()
         self.held = 0  # here, not yet decided
         self.extra = 0  # came, but are not new numbers: duplicates and the like
+        self._first: int | None = None  # sequence number of the first that came
 
-    def take(self) -> None:
+    def take(self, sequence: int) -> None:
         """A new message is here."""
+        if self._first is None:
+            self._first = sequence
         self.held += 1
 
     def fuse(self) -> None:
@@ -49,8 +53,12 @@ class Account:
         self.extra += 1
         self.dropped[reason] += 1
 
-    def row(self, numbers: Numbers, reported: Counter[str], otherwise: str = LOST) -> LedgerRow:
+    def row(
+        self, numbers: Numbers, reported: Counter[str], otherwise: str = LOST, *, resumed: bool = False
+    ) -> LedgerRow:
         """The balance, given what became of the sequence numbers.
+
+        resumed: what was given out before the first message that came is the matter of an earlier aligner.
 
         ``reported`` losses between source and aligner, by reason, explain as many of the lost numbers as there are;
         what is left is booked as ``otherwise``.
@@ -63,6 +71,9 @@ class Account:
             raise AssertionError(f"{self.sensor}: {arrived} messages were taken, the numbers say {numbers}")
         dropped = self.dropped + numbers.source
         unexplained = numbers.lost
+        if resumed:
+            dropped[ALIGNER_DIED] = unexplained if self._first is None else min(self._first, unexplained)
+            unexplained -= dropped[ALIGNER_DIED]
         for reason, count in sorted(reported.items()):
             explained = min(count, unexplained)
             dropped[reason] += explained
@@ -144,11 +155,15 @@ class Ledger:
     Args:
         books: per sensor its account and the stream that knows its sequence numbers.
         reports: losses that nodes reported.
+        resumed: an earlier aligner of the run died; this is the account since then.
     """
 
-    def __init__(self, books: Iterable[tuple[Account, Sequencer[Any]]], reports: LossReports) -> None:
+    def __init__(
+        self, books: Iterable[tuple[Account, Sequencer[Any]]], reports: LossReports, resumed: bool = False
+    ) -> None:
         self._books = {account.sensor: (account, stream) for account, stream in books}
         self._reports = reports
+        self._resumed = resumed
 
     def row(self, sensor: str) -> LedgerRow:
         """One sensor's balance.
@@ -157,7 +172,8 @@ class Ledger:
             KeyError: the sensor is not in the ledger.
         """
         account, stream = self._books[sensor]
-        return account.row(stream.numbers, self._reports.of(sensor), self._reports.otherwise(sensor))
+        reported, otherwise = self._reports.of(sensor), self._reports.otherwise(sensor)
+        return account.row(stream.numbers, reported, otherwise, resumed=self._resumed)
 
     def revoke(self, sensor: str, reason: str) -> None:
         """A message of a frame set turned out not to be usable after all."""

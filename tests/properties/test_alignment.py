@@ -228,7 +228,9 @@ def test_recorded_decisions_are_repeated_exactly(specs: list[Sensor], seed: int,
 
     decisions = [
         Recorded(
-            f.time_ns, {s.sensor: (s.item.stamp.epoch, s.item.stamp.sequence) if s.item else s.missing for s in f.slots}
+            f.time_ns,
+            {s.sensor: (s.item.stamp.epoch, s.item.stamp.sequence) if s.item else s.missing for s in f.slots},
+            f.number,
         )
         for f in live
     ]

@@ -87,7 +87,7 @@ class Book:
                 self.refused += 1
                 return
             self.accepted.append((stamp.epoch, stamp.sequence))
-            self.account.take()
+            self.account.take(0)
             if arrival is Arrival.GIVEN_UP:
                 self.account.drop("late_processing")
         self.decide(rng)

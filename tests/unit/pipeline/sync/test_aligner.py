@@ -292,12 +292,13 @@ def test_what_comes_after_the_wall_clock_ended_the_wait_says_so() -> None:
 def test_decisions_of_an_earlier_run_are_repeated_and_not_replayed_ones_named() -> None:
     items = in_order(stream(LIDAR, 100, 4), stream(FRONT, 100, 4))
     follow = [
-        Recorded(START, {LIDAR: (0, 0), FRONT: "late_processing"}),
-        Recorded(START + 100 * MS, {LIDAR: (0, 1), FRONT: (0, 0)}),
-        Recorded(START + 200 * MS, {LIDAR: "late", FRONT: (0, 9)}),
+        Recorded(START, {LIDAR: (0, 0), FRONT: "late_processing"}, 0),
+        Recorded(START + 100 * MS, {LIDAR: (0, 1), FRONT: (0, 0)}, 1),
+        Recorded(START + 200 * MS, {LIDAR: "late", FRONT: (0, 9)}, 7),
     ]
     it = Aligner({LIDAR: 100 * MS, FRONT: 100 * MS}, AlignerSettings(reference=LIDAR), follow)
     sets = run(it, items)
+    assert [aligned.number for aligned in sets] == [0, 1, 7]
     assert numbers(sets, LIDAR) == [0, 1, -1]
     assert numbers(sets, FRONT) == [-1, 0, -1]
     assert offsets(sets, FRONT)[2] == "not_replayed"
