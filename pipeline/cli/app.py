@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from pipeline.cli import convert, evaluate, faults, live, look, machine, play
+from pipeline.cli import convert, evaluate, faults, live, look, machine, play, robustness
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command()(faults.faults)
 app.command()(convert.convert)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
+app.command()(robustness.robustness)
 app.command()(look.view)
 app.command()(machine.doctor)
 app.add_typer(machine.models, name="models")

@@ -16,6 +16,7 @@ from pipeline.evaluate.report import write_report
 from pipeline.evaluate.run_log import load_run
 
 _HEADLINES = (
+    ("run/faults", "faults injected"),
     ("run/scenes", "scenes"),
     ("ledger/balanced", "ledger balanced"),
     ("detection/fused/mAP", "mAP fused"),

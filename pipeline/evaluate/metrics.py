@@ -41,6 +41,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_run(run: RunLog, fused: Sequence[Sample]) -> dict[str, Value]:
     return {
+        "run/faults": ", ".join(run.faults) or None,
         "run/scenes": len(run.scenes),
         "run/frames": len(run.frames),
         "run/truth_frames": len({m.stamp.time_ns for m in run.truth}),

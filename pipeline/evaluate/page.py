@@ -49,7 +49,8 @@ def _under(e: Evaluation) -> str:
     seconds = (max(times) - min(times)) / 1e9 if times else 0.0
     graph = f"{e.metrics.graph} · " if e.metrics.graph else ""
     span = f"{len(e.run.scenes)} scenes over {seconds:.1f} s"
-    return f"{graph}{span} · {len(e.run.sensors)} sensors · scored as {e.config.name}"
+    faults = f" · faults injected: {', '.join(e.run.faults)}" if e.run.faults else ""
+    return f"{graph}{span} · {len(e.run.sensors)} sensors · scored as {e.config.name}{faults}"
 
 
 def _tiles(e: Evaluation) -> list[dict[str, str]]:

@@ -31,6 +31,7 @@ from pipeline.core.messages import (
 )
 from pipeline.core.recording import RecordingReader, recording_parts
 from pipeline.core.topics import topic_row
+from pipeline.core.truth import TruthSensor
 from pipeline.evaluate.boxes import Boxes
 
 RECORDING = "run.mcap"
@@ -59,7 +60,7 @@ class RunLog:
     sensors: names in the order of the first frame set. streams: the last count of each sensor's stream, by epoch.
     ego: odom_SE3_ego over the run, None where there is no pose. has_poses: the run heard poses; without, odom is ego at
     each instant, and nothing is known of its motion.
-    damage: what of the recording could not be read.
+    damage: what of the recording could not be read. faults: what was injected, in the order of its beginning.
     """
 
     source: str
@@ -75,6 +76,7 @@ class RunLog:
     ego: Trajectory | None
     has_poses: bool
     damage: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def sensors(self) -> tuple[str, ...]:
@@ -173,6 +175,7 @@ def collect(messages: Iterable[Message], info: RunInfo, rig: Rig, source: str) -
         },
         _ego(poses, frames, scenes),
         bool(poses),
+        faults=_faults(kinds.get(TruthSensor, [])),
     )
 
 
@@ -186,6 +189,16 @@ def _aligned(message: Message, frames: FrameSet) -> AlignedFrame:
         {slot.sensor: msgspec.structs.replace(slot, detections=None) for slot in frames.slots},
         {s.sensor: Boxes.of_detections(s.detections, pose) for s in frames.slots if s.detections is not None},
     )
+
+
+def _faults(told: list[Message]) -> tuple[str, ...]:
+    """Each fault once: by its name where it befell several sensors, else with that of the sensor before it."""
+    sensors: dict[str, set[str]] = {}
+    for message in told:
+        if isinstance(message.payload, TruthSensor):
+            for fault in message.payload.faults:
+                sensors.setdefault(fault, set()).add(message.payload.sensor)
+    return tuple(fault if len(on) > 1 else f"{min(on)}.{fault}" for fault, on in sensors.items())
 
 
 def _ego(poses: list[Message], frames: list[AlignedFrame], scenes: list[Message]) -> Trajectory | None:

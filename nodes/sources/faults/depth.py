@@ -19,6 +19,7 @@ FAR_M = 1000.0  # of the sky, and of what nothing is known of
 _WIDTH = 160  # pixels of the depth image
 _NEAR_PIXELS = 3.0  # how far a LiDAR return reaches sideways, in pixels of it
 _SMOOTH_PIXELS = 1.0
+_TALLER_M = 4.2  # than any vehicle: a building or a tree
 _FARTHEST_NS = 150_000_000
 
 
@@ -69,81 +70,73 @@ class DepthOf:
         self._drive = drive
         self._camera = camera
         self._sweeps = sweeps
-        self._ground = ground_depth(camera, camera_rays(camera))
+        self._upward = upward(camera)
 
     def at(self, time_ns: int) -> Field:
         """(h, w) float32 metres along the ray."""
         if isinstance(self._drive, KnowsDepth):
             return self._drive.depth(self._camera.name, time_ns)
-        xyz = self._sweeps.near(time_ns)
-        return self._ground if xyz is None else filled_depth(self._camera, xyz, self._ground)
+        return guessed_depth(self._camera, self._upward, self._sweeps.near(time_ns))
 
 
-def camera_rays(camera: CameraSensor) -> npt.NDArray[np.float64]:
-    """(h, w, 3) unit rays of the pixels of the small depth image, camera frame; NaN where the camera has none."""
-    width, height = depth_size(camera)
+def upward(camera: CameraSensor) -> npt.NDArray[np.float64]:
+    """(h, w) sine of the elevation of each pixel's ray over the ground, in a small image of the camera's view; NaN
+    where it has no ray."""
+    width = min(_WIDTH, camera.width)
+    height = max(1, round(camera.height * width / camera.width))
     u, v = np.meshgrid(
         (np.arange(width) + 0.5) * camera.width / width - 0.5, (np.arange(height) + 0.5) * camera.height / height - 0.5
     )
     rays = camera.intrinsics.unproject(np.stack([u.ravel(), v.ravel()], axis=1))
-    return np.asarray(rays.reshape(height, width, 3))
+    return np.asarray(camera.ego_SE3_sensor.rotate(rays)[:, 2].reshape(height, width))
 
 
-def depth_size(camera: CameraSensor) -> tuple[int, int]:
-    """Width and height of the small depth image."""
-    width = min(_WIDTH, camera.width)
-    return width, max(1, round(camera.height * width / camera.width))
+def guessed_depth(
+    camera: CameraSensor, upward: npt.NDArray[np.float64], xyz_ego: npt.NDArray[np.floating] | None
+) -> Field:
+    """(h, w) float32 metres along the rays, from LiDAR points (N, 3) m, ego frame, and the plane z = 0.
 
-
-def ground_depth(camera: CameraSensor, rays: npt.NDArray[np.float64]) -> Field:
-    """(h, w) metres to the plane z = 0 of the ego frame, along each ray; `FAR_M` at most."""
-    down = camera.ego_SE3_sensor.rotate(rays.reshape(-1, 3))[:, 2].reshape(rays.shape[:2])
-    height = float(camera.ego_SE3_sensor.translation[2])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.where(down < -1e-6, -height / down, FAR_M)
-    return np.asarray(np.nan_to_num(np.clip(distance, 0.1, FAR_M), nan=FAR_M), dtype=np.float32)
-
-
-def filled_depth(camera: CameraSensor, xyz_ego: npt.NDArray[np.floating], ground: Field) -> Field:
-    """(h, w) metres from LiDAR points (N, 3), ego frame, filled up.
-
-    Near a return, its distance; below the horizon the ground; above it, what returns belong to goes on between and over
-    them (the LiDAR sees less high than the camera); else the sky.
+    Near a return it is its distance. Above the horizon, what lies between two returns of a column is between them, and
+    what is as high as no vehicle goes on upwards, for a LiDAR sees less high than a camera. Else it is the ground, or
+    the sky, `FAR_M` away.
     """
-    height, width = ground.shape
-    points = camera.ego_SE3_sensor.inverse() @ np.asarray(xyz_ego, dtype=np.float64)
-    pixels, valid = camera.intrinsics.project(points)
-    column = np.floor((pixels[valid, 0] + 0.5) * width / camera.width)
-    row = np.floor((pixels[valid, 1] + 0.5) * height / camera.height)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = row[inside].astype(int) * width + column[inside].astype(int)
-    distance = np.linalg.norm(points[valid][inside], axis=1)
-    depth = np.full(height * width, np.inf)
-    np.minimum.at(depth, place, distance)
-    depth = depth.reshape(height, width)
+    lens_m = float(camera.ego_SE3_sensor.translation[2])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ground = np.where(upward < -1e-6, -lens_m / upward, FAR_M)
+    ground = np.nan_to_num(np.clip(ground, 0.1, FAR_M), nan=FAR_M)
+    depth = np.full(upward.shape, np.inf) if xyz_ego is None else _nearest_returns(camera, xyz_ego, upward.shape)
     empty = ~np.isfinite(depth)
     if empty.all():
-        return ground
-    depth, empty = _joined(depth, ground >= FAR_M)
-    far_px, label = cv2.distanceTransformWithLabels(
+        return np.asarray(ground, dtype=np.float32)
+    for column, up in zip(depth.T, upward.T, strict=True):  # views: they are written to
+        known = np.flatnonzero(np.isfinite(column) & (up > 0.0))
+        if len(known):
+            tall = lens_m + column[known[0]] * up[known[0]] > _TALLER_M
+            rows = np.arange(0 if tall else known[0], known[-1] + 1)
+            column[rows] = np.interp(rows, known, column[known])
+    empty = ~np.isfinite(depth)
+    pixels, label = cv2.distanceTransformWithLabels(
         empty.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    by_label = np.full(int(label.max()) + 1, FAR_M)
-    by_label[label[~empty]] = depth[~empty]
-    out = np.where(far_px <= _NEAR_PIXELS, by_label[label], ground)
-    near = cv2.GaussianBlur((1.0 / np.minimum(out, FAR_M)).astype(np.float32), (0, 0), _SMOOTH_PIXELS)
-    return np.asarray(1.0 / near)
+    of_label = np.full(int(label.max()) + 1, FAR_M)
+    of_label[label[~empty]] = depth[~empty]
+    filled = np.where(pixels <= _NEAR_PIXELS, of_label[label], ground)
+    nearness = cv2.GaussianBlur((1.0 / np.clip(filled, 0.1, FAR_M)).astype(np.float32), (0, 0), _SMOOTH_PIXELS)
+    return np.asarray(1.0 / nearness)
 
 
-def _joined(
-    depth: npt.NDArray[np.float64], sky: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Depth with each column filled between its returns above the horizon, and from the topmost of them on upwards;
-    and where it is still empty."""
-    out = depth.copy()
-    for column, over in zip(out.T, sky.T, strict=True):
-        known = np.flatnonzero(np.isfinite(column) & over)
-        if len(known):
-            rows = np.arange(int(known[-1]) + 1)
-            column[rows] = np.interp(rows, known, column[known])
-    return out, ~np.isfinite(out)
+def _nearest_returns(
+    camera: CameraSensor, xyz_ego: npt.NDArray[np.floating], shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """(h, w) distance of the nearest point in each pixel, inf where there is none."""
+    height, width = shape
+    points = camera.ego_SE3_sensor.inverse() @ np.asarray(xyz_ego, dtype=np.float64)
+    pixels, valid = camera.intrinsics.project(points)
+    points, pixels = points[valid], pixels[valid]
+    column = np.floor((pixels[:, 0] + 0.5) * width / camera.width)
+    row = np.floor((pixels[:, 1] + 0.5) * height / camera.height)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    place = (row * width + column)[inside].astype(int)
+    depth = np.full(height * width, np.inf)
+    np.minimum.at(depth, place, np.linalg.norm(points[inside], axis=1))
+    return depth.reshape(height, width)

@@ -67,6 +67,19 @@ def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:
     )
 
 
+def befalls_nothing(text: str, rig: Rig, topics: tuple[str, ...]) -> bool:
+    """Whether a fault that is well written befalls no sensor of this drive.
+
+    Raises:
+        BadInput: it is not well written.
+    """
+    name = text.partition("@")[0].partition("=")[0].partition(":")[0].rpartition(".")[2]
+    kind = kind_named(name)
+    if kind is None:
+        raise BadInput(SOURCE, text, f"one of: {', '.join(k.name for k in FAULTS)}", name)
+    return not set(_known(kind, rig, topics).values()) & set(kind.befalls)
+
+
 def modalities(topics: tuple[str, ...]) -> dict[str, str]:
     """Sensor name -> first part of its topic, such as ``lidar`` or ``pose``, of the sensor topics."""
     parts = (topic.split("/") for topic in topics)
@@ -77,9 +90,7 @@ _ALL = frozenset(modality for kind in FAULTS for modality in kind.befalls)
 
 
 def _sensors(kind: FaultKind, wanted: str | None, rig: Rig, topics: tuple[str, ...], text: str) -> tuple[str, ...]:
-    known = modalities(topics)
-    if kind.stage == "mounting":  # also of sensors that the drive has no data of
-        known = {sensor.name: sensor.modality for sensor in rig.sensors}
+    known = _known(kind, rig, topics)
     fitting = tuple(name for name, modality in known.items() if modality in kind.befalls)
     if wanted is None:
         chosen = tuple(name for name in fitting if known[name] != "pose")
@@ -89,6 +100,13 @@ def _sensors(kind: FaultKind, wanted: str | None, rig: Rig, topics: tuple[str, .
     if wanted not in fitting:
         raise BadInput(SOURCE, text, f"a sensor that it can befall: {', '.join(fitting) or 'none'}", wanted)
     return (wanted,)
+
+
+def _known(kind: FaultKind, rig: Rig, topics: tuple[str, ...]) -> dict[str, str]:
+    """Modality of the sensors that a fault might befall; of the mounting also those that the drive has no data of."""
+    if kind.stage == "mounting":
+        return {sensor.name: sensor.modality for sensor in rig.sensors}
+    return modalities(topics)
 
 
 def _amount(kind: FaultKind, match: re.Match[str], text: str) -> float:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nodes.sources.faults.clouds import CLOUD_FAULTS
@@ -7,7 +9,7 @@ from nodes.sources.faults.deliveries import DELIVERY_FAULTS
 from nodes.sources.faults.fault import FOREVER_NS, parse_fault
 from nodes.sources.faults.images import IMAGE_FAULTS
 from nodes.sources.faults.scans import SCAN_FAULTS
-from nodes.sources.faults.table import FAULTS
+from nodes.sources.faults.table import FAULTS, as_markdown
 from pipeline.core.errors import BadInput
 from tests.small_drive import small_drive, small_rig
 
@@ -70,3 +72,8 @@ def test_every_row_of_the_table_is_built_for_every_modality_that_it_names() -> N
             assert kind.name in DELIVERY_FAULTS
         assert kind.lowest <= min(kind.amounts) <= max(kind.amounts) <= kind.highest, kind.name
     assert len({kind.name for kind in FAULTS}) == len(FAULTS)
+
+
+def test_the_page_shows_the_table() -> None:
+    page = (Path(__file__).resolve().parents[5] / "docs" / "faults.md").read_text(encoding="utf-8")
+    assert as_markdown() in page, "written by python -m nodes.sources.faults.table"
