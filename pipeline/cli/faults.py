@@ -15,8 +15,9 @@ from nodes.sources.faults.table import FAULTS
 def faults(as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False) -> None:
     """Every fault that --fault can inject, with what its severities 1, 2 and 3 mean.
 
-    Written [SENSOR.]NAME[:SEVERITY or =AMOUNT][@FROM-TO], such as fog:2, packet_loss=0.05, camera_front.dark:3@2-5
-    (seconds of the drive). Without a sensor it befalls all that it can, without a severity it is 3.
+    Written [SENSOR or MODALITY.]NAME[:SEVERITY or =AMOUNT][@FROM-TO], such as fog:2, lidar.packet_loss=0.05,
+    camera_front.dark:3@2-5 (seconds of the drive). Without a sensor it befalls all that it can; without a severity it
+    is 3.
 
     Example: syncline faults --json
     """

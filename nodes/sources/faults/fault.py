@@ -11,7 +11,9 @@ from pipeline.core.errors import BadInput
 
 FOREVER_NS = 2**62
 SOURCE = "--fault"
-_FORM = "[SENSOR.]NAME[:SEVERITY or =AMOUNT][@FROM-TO in seconds], such as fog:3 or camera_front.dark:2@5-12"
+_FORM = (
+    "[SENSOR or MODALITY.]NAME[:SEVERITY or =AMOUNT][@FROM-TO in seconds], such as fog:3 or camera_front.dark:2@5-12"
+)
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _PATTERN = re.compile(
     rf"(?:(?P<sensor>\w+)\.)?(?P<name>[a-z_]+)(?::(?P<severity>{_NUMBER})|=(?P<amount>{_NUMBER}))?"
@@ -41,12 +43,7 @@ def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:
     Raises:
         BadInput: not of the form, or an unknown fault, severity, amount, sensor or time, with what there is instead.
     """
-    match = _PATTERN.fullmatch(text) if len(text) <= _MAX_TEXT else None
-    if match is None:
-        raise BadInput(SOURCE, text[:_MAX_TEXT], _FORM, "another form")
-    kind = kind_named(match["name"])
-    if kind is None:
-        raise BadInput(SOURCE, text, f"one of: {', '.join(k.name for k in FAULTS)}", match["name"])
+    match, kind = _written(text)
     start_ns = round(float(match["start"] or 0) * 1e9)
     end_ns = round(float(match["end"]) * 1e9) if match["end"] else FOREVER_NS
     windowed = "@" in text
@@ -54,12 +51,16 @@ def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:
         raise BadInput(SOURCE, text, "a time that ends after it starts", f"{match['start']}-{match['end']}")
     if windowed and kind.stage == "mounting":
         raise BadInput(SOURCE, text, "no time: a rig holds for the whole drive", f"@{match['start']}-{match['end']}")
+    sensors = _sensors(kind, match["sensor"], rig, topics)
+    if not sensors:
+        raise BadInput(
+            SOURCE, text, f"one of: {', '.join(_targets(kind, rig, topics)) or 'none here'}", match["sensor"]
+        )
+    given = match["amount"]
     return Fault(
         kind=kind,
-        label=f"{kind.name}={match['amount']}"
-        if match["amount"] is not None
-        else f"{kind.name}:{match['severity'] or 3}",
-        sensors=_sensors(kind, match["sensor"], rig, topics, text),
+        label=f"{kind.name}:{match['severity'] or 3}" if given is None else f"{kind.name}={given}",
+        sensors=sensors,
         amount=_amount(kind, match, text),
         start_ns=start_ns,
         end_ns=end_ns,
@@ -68,16 +69,13 @@ def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:
 
 
 def befalls_nothing(text: str, rig: Rig, topics: tuple[str, ...]) -> bool:
-    """Whether a fault that is well written befalls no sensor of this drive.
+    """Whether a fault befalls no sensor of this drive because it has none of their kind.
 
     Raises:
-        BadInput: it is not well written.
+        BadInput: the fault is not well written.
     """
-    name = text.partition("@")[0].partition("=")[0].partition(":")[0].rpartition(".")[2]
-    kind = kind_named(name)
-    if kind is None:
-        raise BadInput(SOURCE, text, f"one of: {', '.join(k.name for k in FAULTS)}", name)
-    return not set(_known(kind, rig, topics).values()) & set(kind.befalls)
+    match, kind = _written(text)
+    return match["sensor"] in (None, *kind.befalls) and not _sensors(kind, match["sensor"], rig, topics)
 
 
 def modalities(topics: tuple[str, ...]) -> dict[str, str]:
@@ -89,17 +87,28 @@ def modalities(topics: tuple[str, ...]) -> dict[str, str]:
 _ALL = frozenset(modality for kind in FAULTS for modality in kind.befalls)
 
 
-def _sensors(kind: FaultKind, wanted: str | None, rig: Rig, topics: tuple[str, ...], text: str) -> tuple[str, ...]:
-    known = _known(kind, rig, topics)
-    fitting = tuple(name for name, modality in known.items() if modality in kind.befalls)
+def _written(text: str) -> tuple[re.Match[str], FaultKind]:
+    match = _PATTERN.fullmatch(text) if len(text) <= _MAX_TEXT else None
+    if match is None:
+        raise BadInput(SOURCE, text[:_MAX_TEXT], _FORM, "another form")
+    kind = kind_named(match["name"])
+    if kind is None:
+        raise BadInput(SOURCE, text, f"one of: {', '.join(k.name for k in FAULTS)}", match["name"])
+    return match, kind
+
+
+def _sensors(kind: FaultKind, wanted: str | None, rig: Rig, topics: tuple[str, ...]) -> tuple[str, ...]:
+    """The sensor of that name; all of that modality; or all but the pose. None where there is none that fits."""
+    fitting = {name: modality for name, modality in _known(kind, rig, topics).items() if modality in kind.befalls}
     if wanted is None:
-        chosen = tuple(name for name in fitting if known[name] != "pose")
-        if not chosen:
-            raise BadInput(SOURCE, text, f"a drive with {' or '.join(kind.befalls)}", f"only {sorted(known)}")
-        return chosen
-    if wanted not in fitting:
-        raise BadInput(SOURCE, text, f"a sensor that it can befall: {', '.join(fitting) or 'none'}", wanted)
-    return (wanted,)
+        return tuple(name for name, modality in fitting.items() if modality != "pose")
+    return (wanted,) if wanted in fitting else tuple(name for name, modality in fitting.items() if modality == wanted)
+
+
+def _targets(kind: FaultKind, rig: Rig, topics: tuple[str, ...]) -> list[str]:
+    """All that may stand before the fault's name."""
+    fitting = {name: modality for name, modality in _known(kind, rig, topics).items() if modality in kind.befalls}
+    return [*fitting, *dict.fromkeys(fitting.values())]
 
 
 def _known(kind: FaultKind, rig: Rig, topics: tuple[str, ...]) -> dict[str, str]:

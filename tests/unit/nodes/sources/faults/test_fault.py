@@ -6,7 +6,7 @@ import pytest
 
 from nodes.sources.faults.clouds import CLOUD_FAULTS
 from nodes.sources.faults.deliveries import DELIVERY_FAULTS
-from nodes.sources.faults.fault import FOREVER_NS, parse_fault
+from nodes.sources.faults.fault import FOREVER_NS, befalls_nothing, parse_fault
 from nodes.sources.faults.images import IMAGE_FAULTS
 from nodes.sources.faults.scans import SCAN_FAULTS
 from nodes.sources.faults.table import FAULTS, as_markdown
@@ -31,6 +31,13 @@ def test_all_parts() -> None:
     assert parse_fault("top.clock_step=-7.5", small_rig(), TOPICS).label == "clock_step=-7.5"
 
 
+def test_a_modality_stands_for_all_of_its_sensors() -> None:
+    assert parse_fault("lidar.stale:1", small_rig(), TOPICS).sensors == ("top",)
+    assert befalls_nothing("radar.stale:1", small_rig(), ("lidar/top",))
+    assert not befalls_nothing("stale:1", small_rig(), ("lidar/top",))
+    assert not befalls_nothing("rear.stale:1", small_rig(), ("lidar/top",)), "a wrong name is a fault of the list"
+
+
 def test_the_pose_is_befallen_only_where_it_is_named() -> None:
     assert "ego" not in parse_fault("packet_loss:1", small_rig(), TOPICS).sensors
     assert parse_fault("ego.packet_loss:1", small_rig(), TOPICS).sensors == ("ego",)
@@ -43,7 +50,7 @@ def test_the_pose_is_befallen_only_where_it_is_named() -> None:
         ("fog:4", "severity 1, 2 or 3"),
         ("fog:1.5", "severity 1, 2 or 3"),
         ("fog=1", "5 to 10000 m of visibility"),
-        ("rear.fog:1", "front, top, bumper"),
+        ("rear.fog:1", "front, top, bumper, camera, lidar, radar"),
         ("front.beam_loss:1", "top"),
         ("fog:1@5-2", "ends after it starts"),
         ("fog:1@5", "SENSOR"),
@@ -59,7 +66,7 @@ def test_what_cannot_be_is_refused_and_told_what_could(text: str, told: str) -> 
 
 
 def test_a_fault_of_a_modality_that_is_not_there() -> None:
-    with pytest.raises(BadInput, match="a drive with gnss"):
+    with pytest.raises(BadInput, match="one of: none here"):
         parse_fault("gnss_loss", small_rig(), ("lidar/top",))
 
 
