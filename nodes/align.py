@@ -25,7 +25,7 @@ from pipeline.core.messages import (
 )
 from pipeline.core.node import FIRST_LIFE, Life
 from pipeline.core.settings import Settings
-from pipeline.sync.align import Aligned, Aligner, AlignerSettings, Begin, Recorded
+from pipeline.sync.align import Aligned, Aligner, AlignerSettings, Recorded
 from pipeline.sync.ego import Ego, EgoAt, EgoSettings
 from pipeline.sync.lane import LaneSettings, Slot
 from pipeline.sync.ledger import Ledger
@@ -102,8 +102,9 @@ class Align:
             ),
             None if follow is None else [_recorded(frames) for frames in follow],
             journal,
-            Begin(life.number + _UNDER_WAY, life.epoch) if life.restart else None,
+            life.number + _UNDER_WAY if life.restart else None,
         )
+        self._first_epoch = life.epoch
         self._ego = Ego(settings.ego)
         self._recorded_poses = None if follow is None else deque((f.pose_epoch, f.pose_sequence) for f in follow)
         self._undated: deque[Aligned] = deque()  # wait for the ego pose
@@ -201,7 +202,7 @@ class Align:
             arrival_ns=max((item.stamp.arrival_ns for item in used), default=aligned.time_ns),
             time_ns=aligned.time_ns,
             sequence=aligned.number,
-            epoch=aligned.timeline,
+            epoch=self._first_epoch + aligned.timeline,
         )
         return Message("frames", stamp, frames)
 

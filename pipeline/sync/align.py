@@ -53,13 +53,6 @@ class Recorded(NamedTuple):
     number: int
 
 
-class Begin(NamedTuple):
-    """Where an aligner that was started again begins: number and timeline of its first frame set."""
-
-    number: int
-    timeline: int
-
-
 class Aligner:
     """Brings the messages of several sensors together.
 
@@ -67,7 +60,8 @@ class Aligner:
         periods_ns: nominal period of each sensor, ns; the order is that of the slots.
         follow: decisions of an earlier run, repeated exactly instead of deciding.
         journal: see `Lane`.
-        begin: given where an earlier aligner of the run died; messages that came before are not its own to account for.
+        begin: number of the first frame set; given where an earlier aligner of the run died, so that messages which
+            came before are not this one's to account for.
     """
 
     def __init__(
@@ -76,7 +70,7 @@ class Aligner:
         settings: AlignerSettings,
         follow: Sequence[Recorded] | None = None,
         journal: Callable[[str, Stamp, str], None] | None = None,
-        begin: Begin | None = None,
+        begin: int | None = None,
     ) -> None:
         if settings.reference and settings.reference not in periods_ns:
             raise ValueError(f"reference: expected one of {sorted(periods_ns)}, got {settings.reference!r}")
@@ -88,7 +82,8 @@ class Aligner:
         books = [(lane.account, lane.stream) for lane in self._lanes.values()]
         self.ledger = Ledger(books, self._losses, resumed=begin is not None)
         self._follow = deque(follow) if follow is not None else None
-        self._index, self._timeline = begin or (0, 0)
+        self._index = begin or 0
+        self._timeline = 0
         self._instant_ns: int | None = None  # of the open set
         self._last_ns: int | None = None  # of the set before; None: at the start
         self._waiting: list[Lane] = []  # of the open set, those that are not final

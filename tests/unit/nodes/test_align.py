@@ -24,6 +24,8 @@ from pipeline.core.messages import (
     Stamp,
     StreamStatus,
 )
+from pipeline.core.node import Life
+from pipeline.core.topics import topic_row
 from pipeline.core.wire import digest
 from pipeline.sync.ego import EgoSettings
 
@@ -134,6 +136,22 @@ def test_static_objects_stand_still_whichever_sensor_saw_them_and_when() -> None
             if part.detections is not None:
                 in_odom = of.odom_SE3_ego @ part.detections.position.astype(float)
                 np.testing.assert_allclose(in_odom[:, 0], 50.0, atol=1e-4)
+
+
+def test_an_aligner_that_was_started_again_numbers_on_and_books_only_what_is_its_own() -> None:
+    came_before = 12  # sets, of which the first aligner was making the eighth
+    late = [m for m in drive() if m.stamp.time_ns >= START + came_before * 100 * MS]
+    node = Align(AlignSettings(), RIG, life=Life(restart=1, epoch=3, number=8))
+    stamps = [m.stamp for m in run(node, late) if m.topic == "frames"]
+    assert [stamp.epoch for stamp in stamps] == [3] * len(stamps)
+    assert stamps[0].sequence > 8 + topic_row("frames").depth
+    assert [stamp.sequence - stamps[0].sequence for stamp in stamps] == list(range(len(stamps)))
+    row = node.ledger.row("top")
+    assert row.dropped == {"aligner_died": came_before}
+    assert row.received == row.fused + came_before == 30
+    first = Align(AlignSettings(), RIG)
+    run(first, late)
+    assert first.ledger.row("top").dropped == {"lost_in_transit": came_before}
 
 
 def test_slots_tell_time_and_what_is_left_of_its_error() -> None:

@@ -10,7 +10,7 @@ from nodes.record import Record, RecordSettings
 from nodes.sources.recording import RecordedDrive
 from pipeline.core.clock import ManualClock
 from pipeline.core.messages import Message, Progress
-from pipeline.core.recording import RecordingReader, RecordingSettings
+from pipeline.core.recording import RecordingReader, RecordingSettings, recording_parts
 from pipeline.core.wire import digest
 from tests import recordings
 
@@ -31,6 +31,21 @@ def test_records_what_the_table_says(tmp_path: Path) -> None:
     assert node.received == node.written
     assert not node.lost
     assert "progress" not in node.received
+
+
+def test_a_recorder_that_was_started_again_goes_on_in_the_next_part(tmp_path: Path) -> None:
+    sent = recordings.messages()
+    died = Record(tmp_path / "run.mcap", RecordSettings(flush_s=0.0))
+    feed(died, [recordings.run_info(), *sent[:200]])
+    node = Record(tmp_path / "run.mcap", first_part=len(recording_parts(tmp_path)))
+    feed(node, [recordings.run_info(), *sent[200:]])
+    node.finish()
+    assert recording_parts(tmp_path) == [tmp_path / "run.mcap", tmp_path / "run_001.mcap"]
+    drive = RecordedDrive(tmp_path)
+    there = [digest(m) for m in drive.messages([t for t in drive.topics if t != "run/info"])]
+    assert sorted(there) == sorted(digest(m) for m in sent)
+    drive.close()
+    died.finish()
 
 
 def test_only_the_chosen_roles(tmp_path: Path) -> None:
