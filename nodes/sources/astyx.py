@@ -29,7 +29,7 @@ from nodes.sources.bounded import read_json, read_npz, read_text
 from nodes.sources.encoded_image import load_image, pinhole, usual_image_size
 from nodes.sources.indexed import IndexedDrive, Stream, usable_stamps
 from nodes.sources.poses import rigid
-from nodes.sources.truth import Label, truth_objects
+from nodes.sources.truth import Label, class_name, truth_objects
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import POINT, RADAR_POINT, CameraImage, PointCloud, RadarScan, TruthObjects
 
@@ -252,7 +252,7 @@ def _label(item: _Object, path: Path) -> Label:
     x, y, z = (float(v) for v in ego_SE3_object.translation)
     return Label(
         identity=-1,
-        class_name=CLASS_OF_LABEL.get(item.classname, item.classname),
+        class_name=class_name(item.classname, CLASS_OF_LABEL, (), path, "objects.classname"),
         position=(x, y, z),
         size=item.dimension3d,
         yaw=float(ego_SE3_object.yaw),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from calibration.rig import Rig
 from pipeline.core.arrays import Payload
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import Message, PointCloud, RadarScan, Stamp
+from pipeline.core.messages import Message, PointCloud, RadarScan, Stamp, TruthObjects
 from pipeline.core.topics import topic_row
 
 _log = logging.getLogger(__name__)
@@ -132,6 +132,10 @@ class IndexedDrive:
                 continue
             if lost:
                 self._count(topic, i, "points not finite", lost, f"{topic}: frame {i}: {lost} points are not finite")
+            outside = int((payload.class_id < 0).sum()) if isinstance(payload, TruthObjects) else 0
+            if outside and (topic, i) not in self._reported:
+                self._reported.add((topic, i))
+                self._unreadable[f"{topic} labels of no class"] += outside
             time_ns = int(stream.times_ns[i])
             stamp = Stamp(
                 sensor_ns=time_ns if stream.sensor_ns is None else int(stream.sensor_ns[i]),

@@ -197,7 +197,7 @@ def velodyne_points(xyzr: npt.NDArray[np.float32], sweep_ns: int) -> npt.NDArray
     points.view("<f4").reshape(-1, 6)[:, :4] = xyzr
     azimuth = np.arctan2(xyzr[:, 1], xyzr[:, 0]).astype(np.float64)
     turned = (np.pi - azimuth) / (2 * np.pi)  # 0 at the start, facing backward, 1 at the end
-    points["t_ns"] = np.round((turned - 1.0) * sweep_ns)
+    points["t_ns"] = np.round(np.nan_to_num(turned - 1.0) * sweep_ns)  # points that are none are dropped later
     starts_over = np.diff(azimuth % (2 * np.pi)) < -np.pi
     points["ring"] = np.concatenate([[0], np.cumsum(starts_over)]) if len(points) else 0
     return points

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 
 from nodes.sources.bounded import read_text
-from nodes.sources.truth import Label
+from nodes.sources.truth import Label, class_name
 from pipeline.core.errors import BadInput
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,21 @@ CLASS_OF_LABEL = {
     "Road Barriers": "barrier",
     "Temporary Construction Barriers": "barrier",
 }
-"""The rest (signs, containers, animals, scooters, emergency vehicles, trams, ...) is in no nuScenes detection class."""
+OUTSIDE = {
+    "Animals - Bird",
+    "Animals - Other",
+    "Construction Signs",
+    "Emergency Vehicle",
+    "Motorized Scooter",
+    "Other Vehicle - Pedicab",
+    "Other Vehicle - Uncommon",
+    "Personal Mobility Device",
+    "Rolling Containers",
+    "Signs",
+    "Train",
+    "Tram / Subway",
+}
+"""PandaSet's labels that are in no nuScenes detection class."""
 
 _NUMBERS = ("yaw", "position.x", "position.y", "position.z", "dimensions.x", "dimensions.y", "dimensions.z")
 _TEXTS = ("uuid", "label", "cuboids.sibling_id", "cuboids.sensor_id")
@@ -59,11 +73,11 @@ class Cuboids:
                 alias[pair[1]] = pair[0]
         number = {uuid: k for k, uuid in enumerate(sorted(set(alias.values())))}
         self.frames: list[list[Label]] = []
-        for frame in rows:
+        for i, frame in enumerate(rows):
             present = {row["uuid"] for row in frame}
             self.frames.append(
                 [
-                    _label(row, number[alias[row["uuid"]]])
+                    _label(row, number[alias[row["uuid"]]], folder / f"{i:02d}.csv")
                     for row in frame
                     if row["cuboids.sensor_id"] != "1" or row["cuboids.sibling_id"] not in present
                 ]
@@ -101,12 +115,12 @@ def _check(path: Path, line: int, row: dict[str, str]) -> None:
             raise BadInput(path, f"line {line}: {field}", "a finite number", row[field])
 
 
-def _label(row: dict[str, str], identity: int) -> Label:
+def _label(row: dict[str, str], identity: int, path: Path) -> Label:
     """The dataset's yaw 0 has the length (dimensions.y) along world y."""
     yaw, x, y, z, width, length, height = (float(row[field]) for field in _NUMBERS)
     return Label(
         identity=identity,
-        class_name=CLASS_OF_LABEL.get(row["label"], row["label"]),
+        class_name=class_name(row["label"], CLASS_OF_LABEL, OUTSIDE, path, "label"),
         position=(x, y, z),
         size=(length, width, height),
         yaw=yaw + math.pi / 2,

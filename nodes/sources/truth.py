@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.messages import CLASSES, TruthObjects
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,22 @@ def truth_objects(
         lidar_points=np.full(k, -1, np.int32) if xyz is None else points_in_boxes(xyz, position, size, yaw),
         visibility=np.full(k, np.nan, np.float32) if visibility is None else np.array(visibility, np.float32),
     )
+
+
+def class_name(label: str, class_of_label: Mapping[str, str], outside: Collection[str], path: Path, field: str) -> str:
+    """The class that a dataset's ``label`` stands for, else the label itself: neither a hit nor a miss.
+
+    ``outside``: the dataset's labels that stand for none. One that is not among them either is warned about, once per
+    file: it may be misspelt, and a label that silently does not count makes a score too good.
+    """
+    if label not in class_of_label and label not in outside:
+        _warn_unknown(path, field, label)
+    return class_of_label.get(label, label)
+
+
+@functools.lru_cache(maxsize=1024)
+def _warn_unknown(path: Path, field: str, label: str) -> None:
+    _log.warning("%s: %s: unknown class %r: such labels count as neither hit nor miss", path, field, label)
 
 
 def class_id(name: str) -> int:

@@ -120,10 +120,15 @@ def _clock() -> Finding:
 
 def _recording(path: Path, mend: bool) -> Iterator[Finding]:
     if mend:
-        yield Finding("repair", "ok", str(repair(path)))
+        mended = repair(path)
+        text = f"{mended.messages} messages in {mended.chunks} chunks are in the index now"
+        if mended.cut_bytes:
+            text += f"; the broken end, {mended.cut_bytes} bytes, is kept in {mended.cut_path}"
+        yield Finding("repair", "ok", "nothing to mend" if mended.was_complete and not mended.damage else text)
     with RecordingReader(path) as recording:
         for damage in recording.damage:
-            yield Finding("damage", "wrong", str(damage))
+            lost = ", ".join(f"{count} of {topic}" for topic, count in damage.messages.items())
+            yield Finding("damage", "wrong", f"{damage.what}; lost: {lost or 'not known from an index'}")
         complete = recording.complete
         yield Finding("index", "ok" if complete else "wrong", "whole" if complete else "missing: use --repair")
         for topic, count in sorted(recording.counts.items()):

@@ -48,8 +48,14 @@ def of_run(run: RunLog, fused: Sequence[Sample]) -> dict[str, Value]:
         "run/truth_frames_scored": len(fused),
         "run/truth_objects_scored": sum(len(s.truth) for s in fused),
         "run/nodes_failed_steps": sum(s.failed for s in run.statuses.values()),
-        "run/lost_on_the_way": sum(sum(s.losses.values()) for s in run.statuses.values()),
+        "run/lost_on_the_way": sum(sum(s.losses.values()) for n, s in run.statuses.items() if not _is_source(n)),
+        **{f"run/source_lost/{k}": v for n, s in run.statuses.items() if _is_source(n) for k, v in s.losses.items()},
     }
+
+
+def _is_source(node: str) -> bool:
+    """Sources count frames and points that could not be read, the others messages lost between nodes."""
+    return node.startswith("source_")
 
 
 def of_alignment(alignment: Sequence[SensorAlignment], ledger: LedgerCheck) -> dict[str, Value]:

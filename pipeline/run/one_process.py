@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nodes.record import Record, RecordSettings
 from nodes.sources.player import Player, PlayerSettings
 from pipeline.core.clock import ManualClock, SystemClock
-from pipeline.core.messages import Message
-from pipeline.graph import Context, Plan
+from pipeline.core.messages import Message, NodeStatus, Stamp
+from pipeline.graph import Context, Plan, source_of
 from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
 from pipeline.run.host import NodeHost
 from pipeline.run.process import context_of
@@ -20,9 +20,8 @@ def run_in_one_process(config: RunConfig, folder: Path, show: Callable[[Message]
     """Run ``config`` as fast as it goes; leaves the same scenes as the distributed run, to the byte."""
     save_config(config, folder)
     clock = SystemClock()
-    player = Player(
-        config.open(), ManualClock(), PlayerSettings(start_ns=config.start_ns, end_ns=config.end_ns), config.topics
-    )
+    drive = config.open()
+    player = Player(drive, ManualClock(), PlayerSettings(start_ns=config.start_ns, end_ns=config.end_ns), config.topics)
     record = Record(folder / RECORDING_FILE, RecordSettings(roles=config.record_roles))
 
     def publish(message: Message) -> None:
@@ -31,7 +30,17 @@ def run_in_one_process(config: RunConfig, folder: Path, show: Callable[[Message]
 
     publish(run_info(config, clock.now_ns(), 0))
     run_plan(config.plan(), context_of(config), player.play(), publish)
+    for topic in config.topics:
+        publish(_source_status(topic, drive.unreadable, clock.now_ns()))
     record.finish()
+
+
+def _source_status(topic: str, unreadable: Mapping[str, int], now_ns: int) -> Message:
+    """What the source process of ``topic`` would have said at its end: above all, what it could not read."""
+    losses = {key: count for key, count in unreadable.items() if key.startswith(f"{topic} ")}
+    name = source_of(topic)
+    status = NodeStatus(node=name, received=0, published=0, failed=0, losses=losses, cpu_s=0.0, rss_bytes=0, ended=True)
+    return Message(f"status/{name}", Stamp(sensor_ns=now_ns, arrival_ns=now_ns, time_ns=now_ns, sequence=0), status)
 
 
 def run_plan(
