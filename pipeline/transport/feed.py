@@ -18,6 +18,7 @@ import zmq
 
 from nodes.sources.live.driver import Datagrams, FeedSettings
 from pipeline.core.errors import BadInput
+from pipeline.transport.byte_stream import ByteFeed
 
 _SO_RXQ_OVFL = 40  # Linux, asm-generic/socket.h: how many datagrams the socket's full queue has dropped
 _COUNTER = struct.Struct("=I")
@@ -25,6 +26,8 @@ _COUNTER = struct.Struct("=I")
 
 def open_feed(settings: FeedSettings) -> Datagrams:
     """Raises BadInput: an address that is none, or that cannot be bound."""
+    if settings.transport in ("tcp", "serial"):
+        return ByteFeed(settings)
     return UdpFeed(settings) if settings.transport == "udp" else ZmqFeed(settings)
 
 

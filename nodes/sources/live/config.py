@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig, Sensor
+from calibration.rig import CameraSensor, GnssSensor, LidarSensor, RadarSensor, Rig, Sensor
 from nodes.sources.live.camera import Camera, CameraSettings
 from nodes.sources.live.driver import Driver, OpenFeed
+from nodes.sources.live.nmea import Nmea, NmeaSettings
 from nodes.sources.live.radar_udp import RadarUdp, RadarUdpSettings
 from nodes.sources.live.velodyne import Velodyne, VelodyneSettings
 from pipeline.core.clock import Clock
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import Settings, load_yaml
 
-LiveSensor: TypeAlias = CameraSettings | VelodyneSettings | RadarUdpSettings
+LiveSensor: TypeAlias = CameraSettings | VelodyneSettings | RadarUdpSettings | NmeaSettings
 
 
 class LiveConfig(Settings, frozen=True):
@@ -57,10 +58,17 @@ def open_driver(settings: LiveSensor, sensor: Sensor, clock: Clock, open_feed: O
         return Camera(settings, sensor, clock)
     if isinstance(settings, VelodyneSettings):
         return Velodyne(settings, open_feed(settings.receive), clock)
+    if isinstance(settings, NmeaSettings):
+        return Nmea(settings, open_feed(settings.receive), clock)
     return RadarUdp(settings, open_feed(settings.receive), clock)
 
 
 def _modality_fits(name: str, settings: LiveSensor, sensor: Sensor, source: object) -> None:
-    kinds = {CameraSettings: CameraSensor, VelodyneSettings: LidarSensor, RadarUdpSettings: RadarSensor}
+    kinds = {
+        CameraSettings: CameraSensor,
+        VelodyneSettings: LidarSensor,
+        RadarUdpSettings: RadarSensor,
+        NmeaSettings: GnssSensor,
+    }
     if not isinstance(sensor, kinds[type(settings)]):
         raise BadInput(source, f"sensors.{name}", f"a driver for a {sensor.modality}", type(settings).__name__)

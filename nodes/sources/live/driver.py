@@ -87,17 +87,20 @@ class FeedSettings(Settings, frozen=True):
 
     transport: ``udp`` binds ``address``, HOST:PORT; use the host's address on the sensors' network, or 0.0.0.0.
     ``zmq_pull`` and ``zmq_sub`` connect to (with ``bind``: bind) ``address``, such as tcp://127.0.0.1:5601.
+    ``tcp`` connects to HOST:PORT, ``serial`` opens a device such as /dev/ttyUSB0 with ``baud``; both give bytes cut
+    anywhere, for drivers that find their own beginnings (nmea).
     sender: IP address from which alone UDP datagrams are taken; empty = anyone's. max_bytes: of one datagram.
     buffer_bytes: asked of the system for UDP, which may grant less; a ZeroMQ queue is bounded by ``queue`` datagrams.
     """
 
-    transport: Literal["udp", "zmq_pull", "zmq_sub"] = "udp"
+    transport: Literal["udp", "tcp", "serial", "zmq_pull", "zmq_sub"] = "udp"
     address: str = "127.0.0.1:2368"
     bind: bool = False
     sender: str = ""
     max_bytes: int = MAX_DATAGRAM_BYTES
     buffer_bytes: int = 4 << 20
     queue: int = 4096
+    baud: int = 115200
 
     def __post_init__(self) -> None:
         if not 0 < self.max_bytes <= 1 << 24 or not 0 < self.buffer_bytes <= 1 << 30 or not 0 < self.queue <= 1 << 20:
@@ -161,8 +164,11 @@ class DatagramDriver(ABC):
         try:
             return self._take(data, arrival_ns)
         except BadInput as error:
-            reason = f"malformed {error.field}"
-            self._counts[reason] += 1
-            if self._counts[reason] == 1:  # a device that is set up wrongly says it a thousand times a second
-                logger.warning("%s: %s", self._name, error)
+            self._malformed(error)
             return None
+
+    def _malformed(self, error: BadInput) -> None:
+        reason = f"malformed {error.field}"
+        self._counts[reason] += 1
+        if self._counts[reason] == 1:  # a device that is set up wrongly says it a thousand times a second
+            logger.warning("%s: %s", self._name, error)
