@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from calibration.rig import CameraSensor, GnssSensor, LidarSensor, RadarSensor, Rig, Sensor
+from calibration.rig import CameraSensor, GnssSensor, ImuSensor, LidarSensor, RadarSensor, Rig, Sensor
 from nodes.sources.live.camera import Camera, CameraSettings
 from nodes.sources.live.driver import Driver, OpenFeed
+from nodes.sources.live.imu_udp import ImuUdp, ImuUdpSettings
 from nodes.sources.live.nmea import Nmea, NmeaSettings
 from nodes.sources.live.radar_udp import RadarUdp, RadarUdpSettings
 from nodes.sources.live.velodyne import Velodyne, VelodyneSettings
@@ -15,7 +16,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import Settings, load_yaml
 
-LiveSensor: TypeAlias = CameraSettings | VelodyneSettings | RadarUdpSettings | NmeaSettings
+LiveSensor: TypeAlias = CameraSettings | VelodyneSettings | RadarUdpSettings | NmeaSettings | ImuUdpSettings
 
 
 class LiveConfig(Settings, frozen=True):
@@ -60,6 +61,8 @@ def open_driver(settings: LiveSensor, sensor: Sensor, clock: Clock, open_feed: O
         return Velodyne(settings, open_feed(settings.receive), clock)
     if isinstance(settings, NmeaSettings):
         return Nmea(settings, open_feed(settings.receive), clock)
+    if isinstance(settings, ImuUdpSettings):
+        return ImuUdp(settings, open_feed(settings.receive), clock)
     return RadarUdp(settings, open_feed(settings.receive), clock)
 
 
@@ -69,6 +72,7 @@ def _modality_fits(name: str, settings: LiveSensor, sensor: Sensor, source: obje
         VelodyneSettings: LidarSensor,
         RadarUdpSettings: RadarSensor,
         NmeaSettings: GnssSensor,
+        ImuUdpSettings: ImuSensor,
     }
     if not isinstance(sensor, kinds[type(settings)]):
         raise BadInput(source, f"sensors.{name}", f"a driver for a {sensor.modality}", type(settings).__name__)

@@ -1,4 +1,4 @@
-"""Stands in for LiDARs, radars and GNSS receivers: sends the datagrams of a drive, or of a capture, over UDP.
+"""Stands in for LiDARs, radars, GNSS receivers and IMUs: sends the datagrams of a drive, or of a capture, over UDP.
 
     python -m nodes.sources.live.packet_replayer out/record/run.mcap --live configs/live/rehearsal.yaml --drop 0.01
     python -m nodes.sources.live.packet_replayer capture.pcap --port 2368 --to 127.0.0.1:2368
@@ -31,6 +31,7 @@ from calibration.rig import LidarSensor
 from nodes.sources.drive import Drive
 from nodes.sources.live.camera import CameraSettings
 from nodes.sources.live.config import load_live
+from nodes.sources.live.imu_udp import ImuUdpSettings, encode_samples
 from nodes.sources.live.nmea import NmeaSettings, encode_fix
 from nodes.sources.live.pcap import read_pcap
 from nodes.sources.live.radar_udp import RadarUdpSettings, encode_scan
@@ -39,11 +40,12 @@ from nodes.sources.live.velodyne_encoder import EncodedSweep, encode_sweep
 from nodes.sources.open_drive import open_drive
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import POINT, GnssFix, PointCloud, RadarScan
+from pipeline.core.messages import POINT, GnssFix, ImuSample, PointCloud, RadarScan
 from pipeline.core.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+NetworkSensor: TypeAlias = VelodyneSettings | RadarUdpSettings | NmeaSettings | ImuUdpSettings
 Send: TypeAlias = Callable[[bytes], object]
 
 _LEAD_NS = 200_000_000
@@ -81,10 +83,8 @@ def capture_datagrams(path: Path, begin_ns: int, port: int = 0) -> Iterator[Data
         yield Datagram(time_ns + shift_ns, data)
 
 
-def drive_datagrams(
-    drive: Drive, topic: str, settings: VelodyneSettings | RadarUdpSettings | NmeaSettings, shift_ns: int = 0
-) -> Iterator[Datagram]:
-    """Messages of a LiDAR, radar or GNSS receiver as datagrams for a driver with these settings, moved by ``shift_ns``.
+def drive_datagrams(drive: Drive, topic: str, settings: NetworkSensor, shift_ns: int = 0) -> Iterator[Datagram]:
+    """Messages of a LiDAR, radar, GNSS receiver or IMU as a driver of these settings hears them, ``shift_ns`` later.
 
     Raises:
         BadInput: the drive has no such topic.
@@ -95,7 +95,17 @@ def drive_datagrams(
         return _lidar_datagrams(drive, topic, settings, shift_ns)
     if isinstance(settings, NmeaSettings):
         return _gnss_datagrams(drive, topic, settings, shift_ns)
+    if isinstance(settings, ImuUdpSettings):
+        return _imu_datagrams(drive, topic, settings, shift_ns)
     return _radar_datagrams(drive, topic, settings, shift_ns)
+
+
+def _imu_datagrams(drive: Drive, topic: str, settings: ImuUdpSettings, shift_ns: int) -> Iterator[Datagram]:
+    for message in drive.messages([topic]):
+        if isinstance(message.payload, ImuSample):
+            stamp = message.stamp
+            data = encode_samples([message.payload], stamp.time_ns + shift_ns, 0, stamp.sequence, settings.imu_id)
+            yield Datagram(stamp.arrival_ns + shift_ns, data)
 
 
 def _gnss_datagrams(drive: Drive, topic: str, settings: NmeaSettings, shift_ns: int) -> Iterator[Datagram]:
