@@ -175,7 +175,7 @@ def collect(messages: Iterable[Message], info: RunInfo, rig: Rig, source: str) -
         },
         _ego(poses, frames, scenes),
         bool(poses),
-        faults=_faults(kinds.get(TruthSensor, [])),
+        faults=_faults(kinds.get(TruthSensor, []), rig),
     )
 
 
@@ -191,14 +191,24 @@ def _aligned(message: Message, frames: FrameSet) -> AlignedFrame:
     )
 
 
-def _faults(told: list[Message]) -> tuple[str, ...]:
-    """Each fault once: by its name where it befell several sensors, else with that of the sensor before it."""
-    sensors: dict[str, set[str]] = {}
+def _faults(told: list[Message], rig: Rig) -> tuple[str, ...]:
+    """What was injected, as it would be written to do so again: for a sensor, all of a kind, or all."""
+    befell: dict[str, set[str]] = {}
     for message in told:
         if isinstance(message.payload, TruthSensor):
             for fault in message.payload.faults:
-                sensors.setdefault(fault, set()).add(message.payload.sensor)
-    return tuple(fault if len(on) > 1 else f"{min(on)}.{fault}" for fault, on in sensors.items())
+                befell.setdefault(fault, set()).add(message.payload.sensor)
+    out = []
+    for fault, sensors in befell.items():
+        kinds = {sensor.modality for sensor in rig.sensors if sensor.name in sensors}
+        alike = {sensor.name for sensor in rig.sensors if sensor.modality in kinds}
+        if len(kinds) > 1:
+            out.append(fault)
+        elif sensors == alike and len(sensors) > 1:
+            out.append(f"{min(kinds)}.{fault}")
+        else:
+            out += [f"{sensor}.{fault}" for sensor in sorted(sensors)]
+    return tuple(out)
 
 
 def _ego(poses: list[Message], frames: list[AlignedFrame], scenes: list[Message]) -> Trajectory | None:

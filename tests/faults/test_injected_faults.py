@@ -15,6 +15,7 @@ from pipeline.core.messages import LedgerState
 from pipeline.core.recording import RecordingReader
 from pipeline.core.truth import TruthSensor
 from pipeline.evaluate.compare import compare
+from pipeline.evaluate.run_log import load_run
 from pipeline.run.config import RunConfig, load_config
 from pipeline.run.drives import open_named
 from pipeline.run.one_process import run_in_one_process
@@ -87,3 +88,17 @@ def test_the_list_of_faults() -> None:
     shown = CliRunner().invoke(app, ["faults", "--json"])
     assert shown.exit_code == 0
     assert {row["name"] for row in msgspec.json.decode(shown.stdout)} == {kind.name for kind in FAULTS}
+
+
+@pytest.mark.parametrize(
+    ("faults", "shown"),
+    [
+        (("camera_front.dirt:1@0.2-0.5",), ("camera_front.dirt:1",)),
+        (("lidar.stale:1", "radar.clutter=5"), ("lidar_top.stale:1", "radar.clutter=5")),
+        (("fog:1",), ("fog:1",)),
+    ],
+)
+def test_the_report_names_what_was_injected(
+    faults: tuple[str, ...], shown: tuple[str, ...], street: Path, tmp_path: Path
+) -> None:
+    assert load_run(run_of(street, tmp_path, *faults)).faults == shown
