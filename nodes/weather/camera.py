@@ -26,6 +26,7 @@ _FLAKE_PER_MELTED = 4.0  # diameter of a flake over that of its water: some 2 % 
 _FLAKE_SPEED = 1.0  # m/s
 _MOST_DRAWN = 2500
 _SUBPIXEL = 4  # binary digits
+_STRIP = 48  # rows at a time, which stay in the cache
 _RAIN_SIZES = np.arange(0.75, 6.0, 0.25)
 _SNOW_SIZES = np.arange(0.5, 4.0, 0.25)
 
@@ -61,19 +62,24 @@ def weathered_image(
     drops = _drops(height, width, weather, exposure or Exposure(), rng)
     if drops is not None:
         passes *= 1.0 - drops
-    linear = to_linear(image)
-    gained = [colour * (1.0 - passes) for colour in air_light(linear, depth)]
-    linear = cv2.multiply(linear, cv2.merge([passes, passes, passes]), dst=linear)
-    return to_image(cv2.add(linear, cv2.merge(gained), dst=linear))
+    air = air_light(image, depth)
+    out = np.empty_like(image)
+    for top in range(0, height, _STRIP):
+        rows = slice(top, top + _STRIP)
+        linear, share = to_linear(image[rows]), passes[rows]
+        rest = 1.0 - share
+        linear = cv2.multiply(linear, cv2.merge([share, share, share]), dst=linear)
+        out[rows] = to_image(cv2.add(linear, cv2.merge([colour * rest for colour in air]), dst=linear))
+    return out
 
 
-def air_light(linear: Field, depth: Field) -> tuple[float, float, float]:
-    """Blue, green, red of the light that comes out of the air: that of the sky, half way to grey as under
+def air_light(image: Image, depth: Field) -> tuple[float, float, float]:
+    """Blue, green, red, linear, of the light that comes out of the air: that of the sky, half way to grey as under
     cloud; where little sky is seen, that of the brightest tenth of the image."""
-    step = max(1, linear.shape[0] // 90)
-    pixels = linear[::step, ::step].reshape(-1, 3)
-    rows, columns = len(range(0, linear.shape[0], step)), len(range(0, linear.shape[1], step))
-    far = cv2.resize(depth, (columns, rows), interpolation=cv2.INTER_NEAREST).reshape(-1) > _SKY_M
+    step = max(1, image.shape[0] // 90)
+    some = image[::step, ::step]
+    pixels = to_linear(some).reshape(-1, 3)
+    far = cv2.resize(depth, (some.shape[1], some.shape[0]), interpolation=cv2.INTER_NEAREST).reshape(-1) > _SKY_M
     if far.mean() < _ENOUGH_SKY:
         brightness = pixels.sum(axis=1)
         far = brightness >= np.quantile(brightness, 0.9)

@@ -50,14 +50,14 @@ def weathered_sweep(points: Points, weather: Weather, max_range_m: float, rng: n
     if per_metre == 0.0 or len(points) == 0:
         return points
     out = points.copy()
-    xyz = np.stack([points["x"], points["y"], points["z"]], axis=1).astype(np.float64)
-    distance = np.maximum(np.linalg.norm(xyz, axis=1), 0.1)
+    distance = np.sqrt(points["x"] ** 2 + points["y"] ** 2 + points["z"] ** 2)
+    distance = np.maximum(distance, np.float32(0.1)).astype(np.float64)
     weakest = REFERENCE_REFLECTIVITY / max_range_m**2
     # What was seen in clear air was at least as strong as the weakest that can be seen; by how much is not known where
     # the intensity says less, as rounded ones of dark surfaces do.
-    unknown = weakest * 10 ** (rng.exponential(_MARGIN_DB, len(points)) / 10)
-    clear = points["intensity"].astype(np.float64) / distance**2
-    clear = np.where(clear < weakest, unknown, clear)
+    clear = points["intensity"] / distance**2
+    unknown = clear < weakest
+    clear[unknown] = weakest * 10 ** (rng.exponential(_MARGIN_DB, int(unknown.sum())) / 10)
     hard = clear * np.exp(-2.0 * per_metre * distance)
     seen = hard >= weakest
     intensity = hard * distance**2
@@ -65,22 +65,23 @@ def weathered_sweep(points: Points, weather: Weather, max_range_m: float, rng: n
 
     if np.isfinite(weather.visibility_m):
         peak_m, strength = fog_return(weather.visibility_m, distance)
-        soft = clear * strength * 10 ** (rng.normal(0.0, _SPECKLE_DB, len(points)) / 10)
+        speckle = np.exp(rng.standard_normal(len(points), dtype=np.float32) * (_SPECKLE_DB * math.log(10.0) / 10.0))
+        soft = clear * strength * speckle
         air = (soft > hard) & (peak_m < distance)
-        at_m = np.minimum(peak_m * 2.0 ** rng.uniform(-1.0, 1.0, len(points)), distance)
-        scale[air], intensity[air] = (at_m / distance)[air], (soft * at_m**2)[air]
+        at_m = np.minimum(peak_m[air] * 2.0 ** rng.uniform(-1.0, 1.0, int(air.sum())), distance[air])
+        scale[air], intensity[air] = at_m / distance[air], soft[air] * at_m**2
         seen = np.where(air, soft >= weakest, seen)
     if weather.rain_mm_h > 0:
         noise = _RAIN_NOISE_M * (1.0 - math.exp(-weather.rain_mm_h / 25.0))
-        scale *= 1.0 + rng.normal(0.0, noise, len(points)) / distance
+        scale *= 1.0 + noise * rng.standard_normal(len(points), dtype=np.float32) / distance
     for rate, mm_h, depth_m in ((_RAIN_RETURNS, weather.rain_mm_h, 2.0), (_SNOW_RETURNS, weather.snow_mm_h, 3.0)):
         if mm_h > 0:
-            at_m = 1.0 + rng.gamma(2.0, depth_m, len(points))
-            hit = (rng.random(len(points)) < 1.0 - math.exp(-rate * mm_h)) & (at_m < distance)
-            scale[hit], intensity[hit] = (at_m / distance)[hit], _AIR_INTENSITY
-            seen |= hit
-    for axis, name in enumerate(("x", "y", "z")):
-        out[name] = xyz[:, axis] * scale
+            hit = np.flatnonzero(rng.random(len(points), dtype=np.float32) < 1.0 - math.exp(-rate * mm_h))
+            at_m = 1.0 + rng.gamma(2.0, depth_m, len(hit))
+            hit, at_m = hit[at_m < distance[hit]], at_m[at_m < distance[hit]]
+            scale[hit], intensity[hit], seen[hit] = at_m / distance[hit], _AIR_INTENSITY, True
+    for name in ("x", "y", "z"):
+        out[name] *= scale
     out["intensity"] = np.clip(intensity, 0.0, 1.0)
     return np.asarray(out[seen])
 
