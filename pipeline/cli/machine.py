@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated
 
 import psutil
 import typer
@@ -19,29 +19,33 @@ from rich.console import Console
 from rich.table import Table
 
 from fusion.detect import weights
+from pipeline.cli.findings import Finding
+from pipeline.cli.paths import config_file
+from pipeline.cli.sensors import check_sensors
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
 from pipeline.core.recording import RecordingReader, repair
+from pipeline.transport.feed import open_feed
 
 models = typer.Typer(help="Pretrained weights: where they are, and how to get them.", no_args_is_help=True)
-
-
-class Finding(NamedTuple):
-    subject: str
-    verdict: Literal["ok", "note", "wrong"]
-    text: str
 
 
 def doctor(
     recording: Annotated[Path | None, typer.Argument(help="A recording to check (and mend with --repair).")] = None,
     mend: Annotated[bool, typer.Option("--repair", help="Rebuild the index of a cut-off recording.")] = False,
+    live: Annotated[str, typer.Option(help="A live configuration whose sensors are listened to, 3 s each.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check machine, clocks, packages and models, or one recording. Exit code 1 when something is wrong.
+    """Check machine, clocks, packages and models, the sensors of a live configuration, or one recording.
 
-    Example: syncline doctor out/replay/run.mcap
+    Exit code 1 when something is wrong. Example: syncline doctor out/replay/run.mcap
     """
-    findings = list(_recording(recording, mend) if recording else _machine())
+    if recording:
+        findings = list(_recording(recording, mend))
+    elif live:
+        findings = list(check_sensors(config_file("live", live), SystemClock(), open_feed))
+    else:
+        findings = list(_machine())
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:
