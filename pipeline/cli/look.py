@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ def view(
     points: Annotated[int, typer.Option(help="Points of a sweep that are drawn at most.", min=100)] = 40_000,
     foxglove: Annotated[bool, typer.Option(help="Show a run that goes on in Foxglove's app instead.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until a run begins in that folder.")] = False,
+    tied: Annotated[bool, typer.Option(hidden=True, help="End when standard input does.")] = False,
 ) -> None:
     """Look at a run: images with projected boxes, clouds, radar with speeds, tracks with weights, latency, ledger.
 
@@ -45,6 +47,8 @@ def view(
     Example: syncline view out/replay
     """
     console, settings = Console(stderr=True), ViewSettings(max_points=points, port=port)
+    if tied:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     if wait:
         _until_running(run)
     if foxglove or (save is None and is_running(run)):
@@ -73,8 +77,8 @@ def view(
 def beside(run: Path, *options: str) -> Iterator[None]:
     """`syncline view` of the run that is about to begin in this folder, in a process of its own, which stays until
     Ctrl-C after the run has ended."""
-    command = [sys.executable, "-m", "pipeline", "view", str(run.resolve()), "--wait", *options]
-    viewer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
+    command = [sys.executable, "-m", "pipeline", "view", str(run.resolve()), "--wait", "--tied", *options]
+    viewer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
         if viewer.poll() is None:
@@ -84,6 +88,8 @@ def beside(run: Path, *options: str) -> Iterator[None]:
     finally:
         viewer.terminate()
         viewer.wait()
+        assert viewer.stdin is not None
+        viewer.stdin.close()
 
 
 def _live(run: Path, settings: ViewSettings, foxglove: bool, browser: bool, console: Console) -> None:
@@ -116,6 +122,12 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end_with_stdin() -> None:
+    """Nobody is left who would end us: whoever started us has died."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _until_running(run: Path) -> None:
