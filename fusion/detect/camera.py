@@ -48,9 +48,23 @@ class LiftSettings(Settings, frozen=True):
 
 def lift(boxes: ImageBoxes, camera: CameraSensor, settings: LiftSettings) -> Detections:
     """Detections in the ego frame at the image's instant. Yaw and velocity are not seen by one image."""
+    return lift_images(boxes, np.zeros(len(boxes.score), np.int64), camera, settings)[0]
+
+
+def lift_images(
+    boxes: ImageBoxes, image: npt.NDArray[np.int64], camera: CameraSensor, settings: LiftSettings
+) -> tuple[Detections, npt.NDArray[np.int64]]:
+    """The same for the boxes of many images of one camera at once, each in the ego frame of its own image.
+
+    image: (N,) number of the image that each box is from, not falling.
+
+    Returns:
+        the detections, and which of the N boxes each was.
+    """
     ego_SE3_camera = camera.ego_SE3_sensor
     height_px = boxes.edges[:, 3] - boxes.edges[:, 1]
-    boxes = boxes.pick(np.flatnonzero(height_px >= settings.min_height_px))
+    tall_enough = np.flatnonzero(height_px >= settings.min_height_px)
+    boxes, image = boxes.pick(tall_enough), image[tall_enough]
     left, top, right, bottom = boxes.edges.astype(np.float64).T
     middle = (left + right) / 2
     best = boxes.class_score.argmax(axis=1)
@@ -67,7 +81,7 @@ def lift(boxes: ImageBoxes, camera: CameraSensor, settings: LiftSettings) -> Det
     rho, rho_var = _distance(
         s_top, s_bottom, edge, tall, tall_sigma, float(ego_SE3_camera.translation[2]), at_top, at_bottom, settings
     )
-    covered = _covered(boxes)
+    covered = _covered(boxes, image)
     depth = _HALF_DEPTH[best]
     rho, rho_var = rho + depth, rho_var + (0.4 * depth) ** 2 + (settings.covered_range * covered * rho) ** 2
     ok = np.isfinite(rho) & np.isfinite(azimuth) & (rho > 0) & (rho < settings.max_range_m)
@@ -90,7 +104,7 @@ def lift(boxes: ImageBoxes, camera: CameraSensor, settings: LiftSettings) -> Det
     n = len(kept)
     nan = np.full(n, np.nan, np.float32)
     origin = ego_SE3_camera.translation
-    return Detections(
+    found = Detections(
         sensor=camera.name,
         modality="camera",
         origin=(float(origin[0]), float(origin[1]), float(origin[2])),
@@ -111,16 +125,25 @@ def lift(boxes: ImageBoxes, camera: CameraSensor, settings: LiftSettings) -> Det
         points=np.zeros(n, np.int32),
         embedding=np.zeros((n, 0), np.float32),
     )
+    return found, tall_enough[kept]
 
 
-def _covered(boxes: ImageBoxes) -> FloatArray:
+def _covered(boxes: ImageBoxes, image: npt.NDArray[np.int64]) -> FloatArray:
     """(N,) share of each box's lower edge that boxes standing nearer, hence lower in the image, lie over."""
-    left, top, right, bottom = boxes.edges.astype(np.float64).T
-    nearer = bottom[None] > bottom[:, None] + 0.05 * (bottom - top)[:, None]
-    over_edge = nearer & (top[None] < bottom[:, None])
-    shared = np.minimum(right[:, None], right[None]) - np.maximum(left[:, None], left[None])
-    share = np.where(over_edge, np.maximum(shared, 0.0) / np.maximum(right - left, 1.0)[:, None], 0.0)
-    return np.asarray(share.max(axis=1, initial=0.0))
+    if not len(image):
+        return np.zeros(0)
+    first = np.flatnonzero(np.append(True, image[1:] != image[:-1]))
+    count = np.diff(np.append(first, len(image)))
+    place = np.arange(len(image)) - np.repeat(first, count)
+    table = np.full((len(first), int(count.max()), 4), np.nan)  # images x boxes; no box compares false with any
+    row = np.repeat(np.arange(len(first)), count)
+    table[row, place] = boxes.edges
+    left, top, right, bottom = np.moveaxis(table, -1, 0)
+    nearer = bottom[:, None] > bottom[:, :, None] + 0.05 * (bottom - top)[:, :, None]
+    over_edge = nearer & (top[:, None] < bottom[:, :, None])
+    shared = np.minimum(right[:, :, None], right[:, None]) - np.maximum(left[:, :, None], left[:, None])
+    share = np.where(over_edge, np.maximum(shared, 0.0) / np.maximum(right - left, 1.0)[:, :, None], 0.0)
+    return np.asarray(share.max(axis=2, initial=0.0)[row, place])
 
 
 def _slope(pixels: FloatArray, intrinsics: CameraModel, ego_SE3_camera: SE3) -> tuple[FloatArray, FloatArray]:

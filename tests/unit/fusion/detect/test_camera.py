@@ -6,7 +6,7 @@ import pytest
 
 from calibration.camera import KannalaBrandt, Pinhole
 from calibration.rig import CameraSensor, Extrinsic
-from fusion.detect.camera import LiftSettings, lift
+from fusion.detect.camera import LiftSettings, lift, lift_images
 from fusion.detect.image_boxes import ImageBoxes
 from fusion.detect.size_prior import SIZE_MEAN, SIZE_SIGMA
 from pipeline.core.messages import CLASSES, C
@@ -145,3 +145,16 @@ def test_a_box_behind_another_is_less_sure() -> None:
     across = [np.linalg.eigvalsh(c[:2, :2])[0] for c in found.position_cov.astype(np.float64)]
     assert along[0] > 1.3 * along[1]
     assert across[0] > 1.5 * across[1]
+
+
+def test_many_images_at_once_are_as_each_by_itself() -> None:
+    """Also what covers what: only boxes of one image do."""
+    one = boxes(np.stack([box_at(12.0, 0.5, 1.5), box_at(25.0, 0.0, 1.5), box_at(40.0, 6.0, 1.5)]))
+    two = boxes(np.stack([box_at(25.0, 0.0, 1.5), box_at(0.0001, 0.0, 1e-6)]))
+    both = ImageBoxes(*(np.concatenate(pair) for pair in zip(one, two, strict=True)))
+    found, rows = lift_images(both, np.array([0, 0, 0, 1, 1]), CAMERA, LiftSettings())
+    apart = [lift(each, CAMERA, LiftSettings()) for each in (one, two)]
+    assert rows.tolist() == [0, 1, 2, 3]
+    assert np.array_equal(found.position, np.concatenate([d.position for d in apart]))
+    assert np.array_equal(found.position_cov, np.concatenate([d.position_cov for d in apart]))
+    assert found.position_cov[1, 0, 0] > found.position_cov[3, 0, 0]
