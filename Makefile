@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
-APT    := libusb-1.0-0 libgl1 libgomp1
+APT    := libusb-1.0-0 libgl1 libgomp1 libegl1 libgl1-mesa-dri
 
 .PHONY: demo test test-all check format bench golden clean system
 .DEFAULT_GOAL := demo
@@ -44,10 +44,10 @@ $(READY): pyproject.toml constraints.txt | system
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt nuscenes-devkit trackeval
 	touch $@
 
-# Open3D needs two system libraries. Install them where we may, else say how.
+# Open3D and the simulated cameras (OpenGL) need system libraries. Install them where we may, else say how.
 system:
 	@missing=""; \
-	for library in libusb-1.0.so.0 libGL.so.1 libgomp.so.1; do \
+	for library in libusb-1.0.so.0 libGL.so.1 libgomp.so.1 libEGL.so.1 libEGL_mesa.so.0; do \
 	  ldconfig -p | grep -q $$library || missing="$$missing $$library"; \
 	done; \
 	if [ -n "$$missing" ]; then \

@@ -77,6 +77,15 @@ class Motion:
         """(...) float64 rad/s."""
         return self._rate(t)[..., 3]
 
+    def travelled(self, t: npt.ArrayLike) -> FloatArray:
+        """(...) float64 metres of path since the first sample."""
+        fine = np.linspace(self.times[0], self.times[-1], 8 * len(self.times))
+        steps = np.linalg.norm(np.diff(self.position(fine), axis=0), axis=-1)
+        return np.asarray(
+            np.interp(np.asarray(t, dtype=np.float64), fine, np.concatenate([[0.0], np.cumsum(steps)])),
+            dtype=np.float64,
+        )
+
     def acceleration(self, t: npt.ArrayLike) -> FloatArray:
         """(..., 3) float64 m/s2 over ground, odom axes; zero outside the samples."""
         time = np.asarray(t, dtype=np.float64)

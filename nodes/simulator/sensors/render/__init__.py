@@ -1,0 +1,1 @@
+"""How `camera.py` draws a world with OpenGL. Read `scene.py` first."""

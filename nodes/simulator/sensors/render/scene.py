@@ -1,0 +1,233 @@
+"""`Scene`: a world on the graphics processor, drawn from one camera at one time.
+
+once: static triangles by place and looks; one model for each shape and phase of gait; noise, sky
+each frame: which actors are near -> shadows -> lamp light -> for each view: actors, what stands, ground, sky
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import moderngl
+import numpy as np
+import numpy.typing as npt
+from msgspec.structs import asdict
+
+from calibration.camera import KannalaBrandt
+from calibration.rig import CameraSensor
+from calibration.se3 import SE3
+from nodes.simulator.sensors.render.cast import Cast, Moment, copies_at
+from nodes.simulator.sensors.render.context import open_context, program
+from nodes.simulator.sensors.render.lamplight import LampLight
+from nodes.simulator.sensors.render.levels import Levels, levels
+from nodes.simulator.sensors.render.model import Model
+from nodes.simulator.sensors.render.shadows import Shadows
+from nodes.simulator.sensors.render.textures import noise_tile, sky_panorama
+from nodes.simulator.sensors.render.triangles import LOOKS, Part
+from nodes.simulator.sensors.render.views import Sheet, View
+from nodes.simulator.world.shapes import shape
+from nodes.simulator.world.world import World
+
+_CELL = 48.0  # m
+_FAR = 700.0  # m; static things beyond are left to the haze
+_NEAR = 0.1
+_SAMPLES = 4
+_STILL = SE3(np.tile(np.eye(3), (3, 1, 1)), np.zeros((3, 3)))
+_BEAM_FROM_EGO = np.array([3.6, 0.0, 0.65])  # middle of the headlamps, ego frame
+
+Programs = dict[str, moderngl.Program]
+
+
+class Target(NamedTuple):
+    """Where a camera's sheet is drawn: with several samples a pixel, then with one."""
+
+    drawn: moderngl.Framebuffer
+    read: moderngl.Framebuffer
+
+
+class Scene:
+    """Shared by all cameras of one world in one thread.
+
+    Raises:
+        BadInput: OpenGL is not there; says what to install.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._context = open_context()
+        self._levels = levels(world.light)
+        self._static = Model(self._context, world.static, _CELL)
+        self._bounds = np.array([(part.low, part.high) for part in self._static.parts]).reshape(-1, 2, 3)
+        self._cast = Cast(world)
+        self._models: dict[tuple[str, int], Model] = {}
+        self._shadows = Shadows(self._context) if self._levels.sun.any() else None
+        self._lamplight = LampLight(
+            self._context, world.lamps if world.light.street_lamps or self._levels.lamps else ()
+        )
+        self._noise = self._texture(noise_tile(), "f1")
+        self._sky = self._texture(sky_panorama(world.light, self._levels, world.seed).astype(np.float16), "f2")
+        self._sky.repeat_y = False
+
+    def _texture(self, picture: npt.NDArray[np.generic], dtype: str) -> moderngl.Texture:
+        rows, columns, channels = picture.shape
+        texture = self._context.texture((columns, rows), channels, np.ascontiguousarray(picture).tobytes(), dtype=dtype)
+        texture.build_mipmaps()
+        texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+        return texture
+
+    def target(self, width: int, height: int) -> Target:
+        size, context = (width, height), self._context
+        many = [
+            context.renderbuffer(size, 4, samples=_SAMPLES),
+            context.renderbuffer(size, 2, samples=_SAMPLES, dtype="i4"),
+        ]
+        one = [context.renderbuffer(size, 4), context.renderbuffer(size, 2, dtype="i4")]
+        return Target(
+            context.framebuffer(many, context.depth_renderbuffer(size, samples=_SAMPLES)), context.framebuffer(one)
+        )
+
+    def programs(self, camera: CameraSensor) -> Programs:
+        """One for each look and one for the sky, for this camera's lens and this world's light."""
+        words = [f"NEAR {_NEAR}", f"ROW_STEPS {3 if camera.readout_ns else 0}", *self._light_words()]
+        words += _lens_words(camera)
+        out = {}
+        for look in LOOKS:
+            gloss = look in ("body", "wall") or (look == "ground" and self.world.weather.wetness > 0.05)
+            out[look] = program(
+                self._context, "surface", [*words, f"LOOK_{look.upper()}", *(["GLOSS"] if gloss else [])]
+            )
+        out["sky"] = program(self._context, "sky", words)
+        for each in out.values():
+            for name, value in _lens_uniforms(camera).items():
+                _set(each, name, value)
+        return out
+
+    def _light_words(self) -> list[str]:
+        words = [f"STREET_LAMPS {float(self.world.light.street_lamps)}"]
+        if self._shadows is not None:
+            words.append("SUN")
+        if self._levels.lamps:
+            words.append("LAMPS")
+        return words
+
+    def draw(
+        self, target: Target, programs: Programs, sheet: Sheet, moment: Moment, odom_SE3_ego: SE3
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """The sheet: (h, w, 4) uint8 red, green, blue; (h, w, 2) float32 of object id (as bits) and depth, m."""
+        now = self._levels if not self.world.roofed else levels(self.world.light, self._roofed(float(moment.times[1])))
+        groups = self._cast.near(moment, now.lamps)
+        still = copies_at(_STILL, moment)
+        self._static.place(still)
+        models = []
+        for key, copies in groups.items():
+            if key not in self._models:
+                self._models[key] = Model(self._context, shape(key[0]).phases[key[1]], 1e6)
+            self._models[key].place(copies)
+            models.append(self._models[key])
+
+        self._context.enable_only(moderngl.DEPTH_TEST)
+        ego = odom_SE3_ego.translation
+        if self._shadows is not None:
+            self._shadows.draw(ego, now.direction, self._static, models)
+        if now.lamps:
+            self._lamplight.draw(ego, groups)
+        self._light_up(programs, now, moment, odom_SE3_ego)
+        self._context.enable_only(moderngl.DEPTH_TEST)
+        target.drawn.use()
+        target.drawn.clear()
+        for view in sheet.views:
+            self._draw_view(target, programs, view, moment, models)
+        self._context.copy_framebuffer(target.read, target.drawn)
+        size = (sheet.height, sheet.width)
+        colour = np.frombuffer(target.read.read(components=4, alignment=1), np.uint8).reshape(*size, 4)
+        what = np.frombuffer(target.read.read(components=2, attachment=1, dtype="i4", alignment=1), np.float32)
+        return colour, what.reshape(*size, 2)
+
+    def _draw_view(self, target: Target, programs: Programs, view: View, moment: Moment, models: list[Model]) -> None:
+        target.drawn.viewport = (0, view.top, view.width, view.height)
+        odom_R_camera = moment.camera.rotation[1]
+        for each in programs.values():
+            _set(each, "face_R_camera", tuple(view.rotation.T.ravel()))
+            _set(each, "face", (view.focal, view.focal, view.cx, view.cy))
+            _set(each, "face_size", (view.width, view.height))
+        parts = self._in_sight(view, moment)
+        for look in LOOKS:
+            if look == "body":
+                for model in models:
+                    model.draw(programs[look], model.parts)
+            self._static.draw(programs[look], [part for part in parts if part.look == look])
+        _set(programs["sky"], "odom_R_face", tuple((view.rotation @ odom_R_camera.T).ravel()))
+        self._context.vertex_array(programs["sky"], []).render(vertices=3)
+
+    def _in_sight(self, view: View, moment: Moment) -> list[Part]:
+        """Parts of the static world whose box is not wholly beside the view."""
+        face_R_odom = view.rotation @ moment.camera.rotation[1].T
+        eye = moment.camera.translation[1]
+        left, right = (-0.5 - view.cx) / view.focal, (view.width - 0.5 - view.cx) / view.focal
+        top, bottom = (-0.5 - view.cy) / view.focal, (view.height - 0.5 - view.cy) / view.focal
+        planes = np.array([[1, 0, -left], [-1, 0, right], [0, 1, -top], [0, -1, bottom], [0, 0, 1.0]]) @ face_R_odom
+        planes /= np.linalg.norm(planes, axis=1, keepdims=True)
+        middle, half = self._bounds.mean(axis=1) - eye, 0.5 * np.ptp(self._bounds, axis=1)
+        beside = middle @ planes.T + half @ np.abs(planes).T
+        gap = np.linalg.norm(np.maximum(np.abs(middle) - half, 0.0), axis=1)
+        return [self._static.parts[i] for i in np.flatnonzero((beside > -3.0).all(axis=1) & (gap < _FAR))]
+
+    def _roofed(self, t: float) -> float:
+        """0 under the sky .. 1 under a roof; a camera takes half a second to get used to either."""
+        into = [min(t - start, end - t) for start, end in self.world.roofed]
+        return min(max(0.5 + max(into, default=-1.0) / 0.5, 0.0), 1.0)
+
+    def _light_up(self, programs: Programs, now: Levels, moment: Moment, odom_SE3_ego: SE3) -> None:
+        beam_SE3_odom = odom_SE3_ego.inverse()
+        rows = np.concatenate([beam_SE3_odom.rotation, (beam_SE3_odom.translation - _BEAM_FROM_EGO)[:, None]], axis=1)
+        values = {
+            "eye": tuple(moment.camera.translation[1]),
+            "exposure": now.exposure,
+            "sun_direction": tuple(now.direction),
+            "sun_light": tuple(now.sun),
+            "sky_light": tuple(now.sky),
+            "horizon_light": tuple(now.horizon),
+            "ground_light": tuple(now.ground),
+            "wetness": self.world.weather.wetness,
+            "noise_map": 0,
+            "sky_map": 1,
+            "static_shadow": 2,
+            "moving_shadow": 3,
+            "lamp_map": 4,
+            "lamp_map_place": self._lamplight.place,
+            **{f"beam_{axis}": tuple(row) for axis, row in zip("xyz", rows, strict=True)},
+        }
+        if self._shadows is not None:
+            values["shadow_from_odom"] = tuple(self._shadows.matrix.T.ravel())
+            self._shadows.bind(2, 3)
+        self._noise.use(0)
+        self._sky.use(1)
+        self._lamplight.bind(4)
+        for each in programs.values():
+            for name, value in values.items():
+                _set(each, name, value)
+
+
+def _set(program: moderngl.Program, name: str, value: object) -> None:
+    """A uniform, where the compiler has not left it out."""
+    member = program.get(name, None)
+    if isinstance(member, moderngl.Uniform):
+        member.value = value[: member.array_length] if isinstance(value, list) else value
+
+
+def _lens_words(camera: CameraSensor) -> list[str]:
+    if isinstance(camera.intrinsics, KannalaBrandt):
+        return ["KANNALA_BRANDT"]
+    bends = any(value for name, value in asdict(camera.intrinsics).items() if name[0] in "kp")
+    return ["DISTORTED"] if bends else []
+
+
+def _lens_uniforms(camera: CameraSensor) -> dict[str, object]:
+    lens = asdict(camera.intrinsics)
+    return {
+        "intrinsics": (lens["fx"], lens["fy"], lens["cx"], lens["cy"]),
+        "radial": [lens.get(f"k{i}", 0.0) for i in range(1, 7)],
+        "tangential": (lens.get("p1", 0.0), lens.get("p2", 0.0)),
+        "limit": min(float(camera.intrinsics.max_angle), 3.1),
+        "image_height": float(camera.height),
+    }

@@ -1,0 +1,131 @@
+// What a surface looks like close up. Numbers are indices into MATERIALS of world/material.py.
+const uint ASPHALT = 0u, MARKING = 1u, PAVEMENT = 2u, GRASS = 3u, CONCRETE = 4u, BRICK = 5u, FACADE = 6u, WINDOW = 7u,
+    FOLIAGE = 8u, BARK = 9u, METAL = 10u, PAINT = 11u, GLASS = 12u, TYRE = 13u, PLASTIC = 14u, HEADLAMP = 15u,
+    TAIL_LAMP = 16u, PLATE = 17u, SIGN = 18u, SKIN = 19u, CLOTH = 20u, STREET_LAMP = 21u;
+
+float chance(vec2 cell) { return fract(sin(dot(cell, vec2(12.9898, 78.233))) * 43758.5453); }
+
+// Along a wall and up it, m.
+vec2 on_wall(vec3 p, vec3 n) {
+    vec2 across = abs(n.z) > 0.9 ? vec2(1.0, 0.0) : normalize(vec2(-n.y, n.x));
+    return vec2(dot(p.xy, across), abs(n.z) > 0.9 ? p.y : p.z);
+}
+
+void look(inout Surface s, uint material, vec3 p, vec3 odom, bool moves, vec4 lamps) {
+#if defined(LOOK_GROUND)
+    vec4 fine = texture(noise_map, p.xy * 0.55), mid = texture(noise_map, p.yx * 0.061), wide = texture(noise_map, p.xy * 0.0093);
+    if (material == ASPHALT) {
+        s.albedo *= 0.80 + 0.55 * (fine.r - 0.5) + 0.35 * mid.g + 0.45 * (wide.b - 0.5);
+        s.albedo *= 1.0 - 0.35 * smoothstep(0.60, 0.64, wide.g); // mended
+        s.albedo *= 1.0 - 0.5 * smoothstep(0.015, 0.0, abs(mid.b - 0.5)); // cracks and seams
+    } else if (material == MARKING) {
+        s.albedo = mix(s.albedo * (0.88 + 0.2 * mid.g), vec3(0.09), smoothstep(0.50, 0.75, 0.55 * fine.g + 0.5 * mid.b) * 0.8);
+        s.retro = 6.0;
+    } else if (material == PAVEMENT) {
+        vec2 slab = abs(fract(p.xy * 1.6) - 0.5);
+        float joint = smoothstep(0.47, 0.49, max(slab.x, slab.y)) * clamp(1.5 - 25.0 * fwidth(p.x), 0.0, 1.0);
+        s.albedo *= (0.82 + 0.25 * mid.g + 0.2 * (fine.r - 0.5) + 0.12 * chance(floor(p.xy * 1.6))) * (1.0 - 0.35 * joint);
+    } else {
+        vec3 dry = vec3(1.35, 1.15, 0.75);
+        s.albedo *= mix(vec3(1.0), dry, smoothstep(0.45, 0.75, wide.g)) * (0.45 + 0.65 * fine.g + 0.35 * mid.g + 0.3 * (wide.r - 0.5));
+    }
+    if (material <= PAVEMENT) {
+        float water = wetness * smoothstep(0.75 - 0.55 * wetness, 0.95 - 0.35 * wetness, 0.6 * mid.g + 0.55 * wide.b);
+        s.albedo *= 1.0 - 0.5 * wetness;
+        s.gloss = 0.02 * wetness + 0.03 * water;
+        s.rough = mix(0.9, 0.25, max(0.6 * wetness, water));
+    } else {
+        s.rough = 1.0;
+    }
+#elif defined(LOOK_WALL)
+    vec2 q = on_wall(p, s.normal);
+    vec4 mid = texture(noise_map, q * 0.083), wide = texture(noise_map, q * 0.017);
+    s.rough = 1.0;
+    s.albedo *= 0.80 + 0.25 * mid.g + 0.25 * wide.b;
+    bool wall = abs(s.normal.z) < 0.3;
+    if (material == BRICK) {
+        float row = floor(q.y / 0.075);
+        vec2 brick = vec2(q.x / 0.25 + 0.5 * mod(row, 2.0), q.y / 0.075);
+        float near = clamp(1.4 - 12.0 * fwidth(q.y), 0.0, 1.0);
+        vec2 in_brick = abs(fract(brick) - 0.5);
+        float mortar = max(smoothstep(0.44, 0.48, in_brick.x), smoothstep(0.36, 0.44, in_brick.y));
+        s.albedo *= mix(1.0, 0.75 + 0.5 * chance(floor(brick)), near);
+        s.albedo = mix(s.albedo, vec3(0.42, 0.40, 0.37), mortar * near * float(wall));
+    }
+    float lit = 0.0;
+    vec2 cell = vec2(floor(q.x / 1.5), floor(q.y / 2.0));
+    bool pane = material == WINDOW;
+    if ((material == FACADE || material == BRICK) && wall) {
+        vec2 grid = vec2(q.x / 2.6, (q.y - 0.4) / 3.0);
+        vec2 at = fract(grid) - vec2(0.5, 0.5);
+        cell = floor(grid);
+        float frame = max(abs(at.x) - 0.25, abs(at.y) - 0.27);
+        bool here = frame < 0.0 && cell.y >= 0.0;
+        s.albedo = mix(s.albedo, vec3(0.62, 0.60, 0.57), float(frame > 0.0 && frame < 0.025 && cell.y >= 0.0));
+        pane = here && frame < -0.015 && abs(at.x) > 0.012;
+        s.albedo = here && !pane ? vec3(0.7) : s.albedo;
+    }
+    if (pane) {
+        s.albedo = vec3(0.02, 0.025, 0.03) + 0.10 * step(0.72, chance(cell + 3.0));
+        s.gloss = 0.10;
+        s.rough = 0.05;
+#ifdef LAMPS
+        float choice = chance(cell + 17.0);
+        s.glow = step(0.62, choice) * mix(vec3(1.0, 0.72, 0.40), vec3(0.85, 0.9, 1.0), step(0.93, choice)) * (0.008 + 0.02 * chance(cell)) * (0.6 + 0.6 * mid.g);
+#endif
+    }
+#elif defined(LOOK_PLANT)
+    vec2 q = vec2(dot(p.xy, vec2(0.8, 0.6)) , p.z) + 0.37 * p.yx;
+    vec4 fine = texture(noise_map, q * 0.42), mid = texture(noise_map, q.yx * 0.11);
+    s.rough = 1.0;
+    if (material == FOLIAGE) {
+        float leaf = 0.65 * fine.g + 0.45 * mid.b;
+        s.albedo *= 0.25 + 1.5 * smoothstep(0.25, 0.85, leaf) * vec3(1.0, 1.0, 0.8);
+        s.normal = normalize(s.normal + 1.4 * (vec3(fine.b, mid.r, fine.r) - 0.5));
+    } else {
+        s.albedo *= 0.6 + 0.8 * texture(noise_map, vec2(q.x * 1.3, q.y * 0.2)).g;
+    }
+#else
+    vec4 grain = texture(noise_map, (p.xy + p.z * vec2(0.31, 0.73)) * 0.9);
+    s.rough = 0.6;
+    if (material == PAINT) {
+        s.gloss = 0.045;
+        s.rough = 0.12;
+        s.albedo *= 0.96 + 0.06 * grain.g - 0.18 * smoothstep(0.75, 0.25, p.z) * grain.b; // dirt below
+        if (!moves) s.rough = 0.5;
+    } else if (material == GLASS) {
+        s.gloss = 0.09;
+        s.rough = 0.04;
+    } else if (material == METAL) {
+        s.gloss = 0.35;
+        s.rough = 0.35;
+    } else if (material == CLOTH) {
+        s.albedo *= 0.72 + 0.5 * grain.g;
+        s.rough = 1.0;
+    } else if (material == SKIN || material == TYRE) {
+        s.albedo *= 0.85 + 0.25 * grain.g;
+        s.rough = 0.9;
+    } else if (material == HEADLAMP) {
+        s.gloss = 0.08;
+        s.rough = 0.1;
+        s.retro = 1.0;
+        s.glow = lamps.x * vec3(1.0, 0.97, 0.90) * 6.0;
+    } else if (material == TAIL_LAMP) {
+        s.gloss = 0.05;
+        s.rough = 0.2;
+        s.retro = 2.0;
+        s.glow = vec3(1.0, 0.05, 0.03) * (lamps.y * 0.35 + lamps.z * 6.0);
+    } else if (material == PLATE || material == SIGN) {
+        s.retro = 25.0;
+        s.gloss = 0.03;
+        s.rough = 0.4;
+    } else if (material == STREET_LAMP) {
+#ifdef LAMPS
+        s.glow = vec3(1.0, 0.84, 0.62) * 3.0 * STREET_LAMPS;
+#endif
+    } else {
+        s.gloss = 0.03;
+        s.rough = 0.5;
+    }
+#endif
+}

@@ -1,0 +1,54 @@
+// Places a vertex where the rolling shutter sees it: at the time at which its own row is read.
+#include row.glsl
+
+in vec3 position;
+in vec4 normal;
+in vec3 colour;
+in uint material;
+
+// Of each instance, rows of 3x4 transforms: to the camera at the first and at the last row, to odom at the middle row.
+in vec4 first_x, first_y, first_z;
+in vec4 last_x, last_y, last_z;
+in vec4 odom_x, odom_y, odom_z;
+in vec4 paint; // linear red, green, blue; object id
+in vec4 lamps; // headlamps, tail lamps, brake lamps, 0..1
+
+uniform mat3 face_R_camera;
+uniform vec4 face; // fx, fy, cx, cy of the view
+uniform vec2 face_size;
+
+out vec3 odom;
+out vec3 local;
+out vec3 normal_odom;
+out vec3 albedo;
+out float along_axis;
+flat out uint material_id;
+flat out int object_id;
+flat out vec4 lamp_levels;
+
+const uint PAINT = 11u, MARKING = 1u, ASPHALT = 0u, PAVEMENT = 2u;
+
+void main() {
+    vec4 p = vec4(position, 1.0);
+    vec3 at_first = vec3(dot(first_x, p), dot(first_y, p), dot(first_z, p));
+    vec3 at_last = vec3(dot(last_x, p), dot(last_y, p), dot(last_z, p));
+    float s = 0.5;
+    for (int i = 0; i < ROW_STEPS; i++) s = row_fraction(mix(at_first, at_last, s));
+    vec3 camera = mix(at_first, at_last, s);
+
+    odom = vec3(dot(odom_x, p), dot(odom_y, p), dot(odom_z, p));
+    vec3 n = (normal.xyz - 0.5) * (255.0 / 127.0);
+    normal_odom = vec3(dot(odom_x.xyz, n), dot(odom_y.xyz, n), dot(odom_z.xyz, n));
+    local = position;
+    albedo = material == PAINT && paint.a >= 0.0 ? paint.rgb : pow(colour, vec3(2.2));
+    along_axis = camera.z;
+    material_id = material;
+    object_id = int(paint.a);
+    lamp_levels = lamps;
+
+    // What is painted on the road wins over the road, and the road over the ground, though they all but coincide.
+    float layer = material == MARKING ? 2.0 : material == ASPHALT || material == PAVEMENT ? 1.0 : 0.0;
+    vec3 v = face_R_camera * camera;
+    vec2 pixel = face.xy * v.xy + (face.zw + 0.5) * v.z;
+    gl_Position = vec4(2.0 * pixel / face_size - v.z, v.z - 2.0 * NEAR * (1.0 + 1e-4 * layer), v.z);
+}
