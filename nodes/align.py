@@ -60,7 +60,8 @@ class Align:
 
     Args:
         follow: frame sets of an earlier run, whose decisions are repeated exactly. A replay of a live run thereby gives
-            the same bytes, even where the live run could not wait for a message.
+            the same bytes, even where the live run could not wait for a message. A set of which the recording lacks a
+            message, because the recorder could not keep up, is given out as it was recorded.
         journal: called with sensor, stamp and outcome whenever a message's fate is decided.
         life: a node that was started again numbers its frame sets above all that may be under way, and books what came
             before its time as ``aligner_died``: what became of that stands in the ledgers of the life before.
@@ -106,7 +107,7 @@ class Align:
         )
         self._first_epoch = life.epoch
         self._ego = Ego(settings.ego)
-        self._recorded_poses = None if follow is None else deque((f.pose_epoch, f.pose_sequence) for f in follow)
+        self._followed = None if follow is None else deque(follow)
         self._undated: deque[Aligned] = deque()  # wait for the ego pose
         self._ledger_every = settings.ledger_every
         self._last_stamp = Stamp(sensor_ns=0, arrival_ns=0, time_ns=0, sequence=0)  # of the newest frame set
@@ -166,14 +167,17 @@ class Align:
         while self._undated:
             aligned = self._undated[0]
             times_ns = [slot.item.stamp.time_ns for slot in aligned.slots if slot.item]
-            recorded = self._recorded_poses[0] if self._recorded_poses else None
-            ego = self._ego.at(aligned.time_ns, times_ns, aligned.timeline, now_ns, recorded)
+            followed = self._followed[0] if self._followed else None
+            pose = None if followed is None else (followed.pose_epoch, followed.pose_sequence)
+            ego = self._ego.at(aligned.time_ns, times_ns, aligned.timeline, now_ns, pose)
             if ego is None:
                 break
             self._undated.popleft()
-            if self._recorded_poses:
-                self._recorded_poses.popleft()
             frames = self._frames(aligned, ego)
+            if self._followed and followed is not None:
+                self._followed.popleft()
+                if ego.last != pose or any(slot.missing == "not_replayed" for slot in aligned.slots):
+                    frames = Message(frames.topic, frames.stamp, followed)
             out.append(frames)
             if frames.stamp.sequence % self._ledger_every == 0:
                 out.append(self._ledger_message(frames.stamp))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -28,13 +28,20 @@ class DetectLidar:
 
     Args:
         has_poses: someone publishes pose/ego. A sweep without poses goes on as measured, and the log says so.
+        follow: see `PoseQueue`.
     """
 
-    def __init__(self, settings: DetectLidarSettings, sensor: LidarSensor, has_poses: bool = True) -> None:
+    def __init__(
+        self,
+        settings: DetectLidarSettings,
+        sensor: LidarSensor,
+        has_poses: bool = True,
+        follow: Collection[tuple[int, int]] | None = None,
+    ) -> None:
         self._settings = settings
         self._sensor = sensor
         self._has_poses = has_poses
-        self._queue = PoseQueue(settings.poses, has_poses)
+        self._queue = PoseQueue(settings.poses, has_poses, follow)
 
     @property
     def not_deskewed(self) -> int:
@@ -54,7 +61,7 @@ class DetectLidar:
             self._queue.put(message, end_ns + min(0, int(offsets.min())), end_ns + max(0, int(offsets.max())))
         else:
             raise TypeError(f"detect_lidar takes sweeps and poses, not {type(payload).__name__} on {message.topic}")
-        return self._detect(now_ns)
+        return self._detect()  # the poses that are waited for may be next in line: the clock counts when nothing is
 
     def tick(self, now_ns: int) -> Iterable[Message]:
         return self._detect(now_ns)
@@ -63,10 +70,10 @@ class DetectLidar:
         return self._detect(everything=True)
 
     def _detect(self, now_ns: int = 0, everything: bool = False) -> Iterable[Message]:
-        for message, poses in self._queue.ready(now_ns, everything):
-            yield self._detect_one(message, poses)
+        for message, poses, hurried in self._queue.ready(now_ns, everything):
+            yield self._detect_one(message, poses, hurried)
 
-    def _detect_one(self, message: Message, poses: Trajectory | None) -> Message:
+    def _detect_one(self, message: Message, poses: Trajectory | None, hurried: bool) -> Message:
         cloud = message.payload
         assert isinstance(cloud, PointCloud)
         ego_SE3_lidar = self._sensor.ego_SE3_sensor
@@ -80,4 +87,5 @@ class DetectLidar:
                 _log.warning("%s: no poses for the sweep at %d ns, not deskewed", message.topic, message.stamp.time_ns)
         offsets = cloud.points["t_ns"]
         found = lidar.detect(xyz, offsets, ego_SE3_lidar.translation, self._settings.detector, self._sensor.name)
+        found = found.updated(hurried=True) if hurried else found
         return Message(f"detections/{self._sensor.name}", message.stamp, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -27,12 +27,19 @@ class DetectRadar:
 
     Args:
         has_poses: someone publishes pose/ego. Without poses the velocity comes from the radar's own Doppler.
+        follow: see `PoseQueue`.
     """
 
-    def __init__(self, settings: DetectRadarSettings, sensor: RadarSensor, has_poses: bool = True) -> None:
+    def __init__(
+        self,
+        settings: DetectRadarSettings,
+        sensor: RadarSensor,
+        has_poses: bool = True,
+        follow: Collection[tuple[int, int]] | None = None,
+    ) -> None:
         self._settings = settings
         self._sensor = sensor
-        self._queue = PoseQueue(settings.poses, has_poses)
+        self._queue = PoseQueue(settings.poses, has_poses, follow)
 
     def step(self, message: Message, now_ns: int) -> Iterable[Message]:
         payload, time_ns = message.payload, message.stamp.time_ns
@@ -44,7 +51,7 @@ class DetectRadar:
             self._queue.put(message, time_ns - _HALF_SPAN_NS, time_ns + _HALF_SPAN_NS)
         else:
             raise TypeError(f"detect_radar takes scans and poses, not {type(payload).__name__} on {message.topic}")
-        return self._detect(now_ns)
+        return self._detect()  # the poses that are waited for may be next in line: the clock counts when nothing is
 
     def tick(self, now_ns: int) -> Iterable[Message]:
         return self._detect(now_ns)
@@ -53,13 +60,14 @@ class DetectRadar:
         return self._detect(everything=True)
 
     def _detect(self, now_ns: int = 0, everything: bool = False) -> Iterable[Message]:
-        for message, poses in self._queue.ready(now_ns, everything):
+        for message, poses, hurried in self._queue.ready(now_ns, everything):
             scan = message.payload
             assert isinstance(scan, RadarScan)
             velocity = None if poses is None else self._own_velocity(poses, message.stamp.time_ns)
             found = radar.detect(
                 scan, self._sensor.ego_SE3_sensor, velocity, self._settings.detector, self._sensor.name
             )
+            found = found.updated(hurried=True) if hurried else found
             yield Message(f"detections/{self._sensor.name}", message.stamp, found)
 
     def _own_velocity(self, poses: Trajectory, time_ns: int) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from fusion.fuser import Fuser
 from pipeline.core.messages import FrameSet, Message, Progress, Stamp
@@ -16,14 +16,18 @@ class Fuse:
 
     Frame sets may come more than once (a link that retries): an index not above the last one is dropped and counted in
     `duplicates`. An index that is missing is not waited for, since the aligner has already waited as long as it may:
-    the tracks coast over the longer interval, and `skipped` counts the frame sets that never came.
+    the tracks coast over the longer interval, `skipped` counts the frame sets that never came, and the scene says so.
 
     The scene's stamp holds no time of this machine: sensor_ns = time_ns = reference instant, arrival_ns = the frame
     set's, sequence = index; so a replay writes the same bytes.
+
+    Args:
+        pass_over: epoch and index of the frame sets that the run which is followed never got to fuse.
     """
 
-    def __init__(self, fuser: Fuser) -> None:
+    def __init__(self, fuser: Fuser, pass_over: Collection[tuple[int, int]] = ()) -> None:
         self._fuser = fuser
+        self._pass_over = pass_over
         self._last: tuple[int, int] | None = None  # epoch and index of the newest frame set
         self.duplicates = 0
         self.skipped = 0
@@ -36,10 +40,12 @@ class Fuse:
         if self._last is not None and place <= self._last:
             self.duplicates += 1
             return
-        if self._last is not None and place[0] == self._last[0] and frames.index > self._last[1] + 1:
-            self.skipped += frames.index - self._last[1] - 1
-            _log.warning("frame sets %d to %d never came", self._last[1] + 1, frames.index - 1)
-        self._last = place
+        skipped = 0
+        if self._last is not None and place[0] == self._last[0] and place not in self._pass_over:
+            skipped = frames.index - self._last[1] - 1
+        if skipped:
+            self.skipped += skipped
+            _log.warning("frame sets %d to %d never came", frames.index - skipped, frames.index - 1)
         stamp = Stamp(
             sensor_ns=message.stamp.time_ns,
             arrival_ns=message.stamp.arrival_ns,
@@ -48,12 +54,16 @@ class Fuse:
             epoch=message.stamp.epoch,
         )
         progress = Message("progress", stamp, Progress(reference_ns=message.stamp.time_ns, index=frames.index))
+        if place in self._pass_over:
+            yield progress
+            return
+        self._last = place
         try:
             scene = self._fuser.step(frames, message.stamp.time_ns)
         except Exception:
             yield progress  # the instant is over all the same: what feeds the run must not wait for it
             raise
-        yield Message("scene", stamp, scene)
+        yield Message("scene", stamp, scene.updated(skipped=skipped) if skipped else scene)
         yield progress
 
     def tick(self, now_ns: int) -> Iterable[Message]:

@@ -42,8 +42,16 @@ class Context:
     rig: Rig
     has_poses: bool = True  # someone publishes pose/ego
     follow: tuple[FrameSet, ...] | None = None  # recorded alignment decisions to repeat
+    unfused: frozenset[tuple[int, int]] = frozenset()  # epoch and index of those that the followed run did not fuse
     remote_fuser: FuserFactory | None = None  # makes the fuser where its placement is `ray`
     life: Life = FIRST_LIFE  # of the process that makes the node
+
+    def hurried(self, sensor: str) -> frozenset[tuple[int, int]] | None:
+        """Epoch and sequence of what the followed run was in a hurry with; None: none is followed."""
+        if self.follow is None:
+            return None
+        slots = (slot for frames in self.follow for slot in frames.slots if slot.sensor == sensor)
+        return frozenset((s.epoch, s.sequence) for s in slots if s.detections is not None and s.detections.hurried)
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class LidarNodes(Settings, frozen=True, tag_field="node", tag="detect_lidar"):
         for sensor in _chosen(rig.lidars, self.sensors, rig):
 
             def make(context: Context, sensor: LidarSensor = sensor) -> Node:
-                return DetectLidar(self.settings, sensor, context.has_poses)
+                return DetectLidar(self.settings, sensor, context.has_poses, context.hurried(sensor.name))
 
             yield _detector(sensor.name, f"lidar/{sensor.name}", self.process, make, *_POSES)
 
@@ -101,7 +109,7 @@ class RadarNodes(Settings, frozen=True, tag_field="node", tag="detect_radar"):
         for sensor in _chosen(rig.radars, self.sensors, rig):
 
             def make(context: Context, sensor: RadarSensor = sensor) -> Node:
-                return DetectRadar(self.settings, sensor, context.has_poses)
+                return DetectRadar(self.settings, sensor, context.has_poses, context.hurried(sensor.name))
 
             yield _detector(sensor.name, f"radar/{sensor.name}", self.process, make, *_POSES)
 
@@ -135,8 +143,8 @@ class FuseNode(Settings, frozen=True, tag_field="node", tag="fuse"):
     def instances(self, rig: Rig) -> Iterator[Instance]:
         def make(context: Context) -> Node:
             if self.placement == "ray" and context.remote_fuser is not None:
-                return Fuse(context.remote_fuser(self.settings))
-            return Fuse(Tracker(self.settings, first_id=1 + context.life.restart * _IDS_PER_LIFE))
+                return Fuse(context.remote_fuser(self.settings), context.unfused)
+            return Fuse(Tracker(self.settings, first_id=1 + context.life.restart * _IDS_PER_LIFE), context.unfused)
 
         yield Instance("fuse", self.process, ("frames",), ("scene", "progress"), make)
 

@@ -176,6 +176,7 @@ class Detections(Payload, frozen=True, kw_only=True):
     box2d: left, top, right, bottom in image pixels.
     time_offset_ns: instant at which this object was measured minus stamp.time_ns.
     points: number of LiDAR or radar returns. origin: sensor position in the same frame, m.
+    hurried: in a live run the wall clock ended the wait for the ego poses; a replay that follows it does not wait.
     """
 
     sensor: str
@@ -198,6 +199,7 @@ class Detections(Payload, frozen=True, kw_only=True):
     time_offset_ns: Annotated[Array, Spec("<i4", "N")]
     points: Annotated[Array, Spec("<i4", "N")]
     embedding: Annotated[Array, Spec("<f4", "N", "D")]
+    hurried: bool = False
 
     def __len__(self) -> int:
         return len(self.score)
@@ -249,6 +251,7 @@ class Scene(Payload, frozen=True, kw_only=True):
     state_cov orders position x, y, z, velocity x, y (m, m/s). weight: share of the last update's precision that each
     sensor gave, rows sum to 1, all zero while a track coasts. existence: 0..1. age: frame sets since birth.
     coasted: frame sets since the last update. trail of identity: track_id never reused within a run.
+    skipped: frame sets before this one that fusion never got; a replay that follows the run passes over them.
     """
 
     index: int
@@ -267,6 +270,7 @@ class Scene(Payload, frozen=True, kw_only=True):
     weight: Annotated[Array, Spec("<f4", "M", "S")]
     age: Annotated[Array, Spec("<i4", "M")]
     coasted: Annotated[Array, Spec("<i4", "M")]
+    skipped: int = 0
 
     @property
     def odom_SE3_ego(self) -> SE3:

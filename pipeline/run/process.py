@@ -6,14 +6,14 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fusion.fuser import Fuser
 from fusion.tracker import TrackerSettings
 from nodes.record import Record, RecordSettings
 from pipeline.core.clock import SystemClock
-from pipeline.core.messages import FrameSet, Message, NodeStatus, RunInfo
+from pipeline.core.messages import FrameSet, Message, NodeStatus, RunInfo, Scene
 from pipeline.core.node import FIRST_LIFE, Life, Node
 from pipeline.core.recording import RecordingReader, recording_parts
 from pipeline.core.topics import TOPICS
@@ -163,11 +163,22 @@ def context_of(config: RunConfig, life: Life = FIRST_LIFE) -> Context:
 
         return ray_fuser(settings, config.ray_address)
 
-    follow = None
+    follow, unfused = None, frozenset[tuple[int, int]]()
     if config.follow:
         with RecordingReader(Path(config.follow)) as recording:
-            follow = tuple(m.payload for m in recording.messages(["frames"]) if isinstance(m.payload, FrameSet))
-    return Context(config.rig, "pose/ego" in config.topics, follow, remote_fuser, life)
+            # In order of their making; a recording is in order of arrival, and a set may hold a message that came late.
+            sets = sorted(recording.messages(["frames"]), key=lambda m: (m.stamp.epoch, m.stamp.sequence))
+            follow = tuple(m.payload for m in sets if isinstance(m.payload, FrameSet))
+            unfused = frozenset(_skipped(recording)) if "scene" in recording.topics else unfused
+    return Context(config.rig, "pose/ego" in config.topics, follow, unfused, remote_fuser, life)
+
+
+def _skipped(recording: RecordingReader) -> Iterator[tuple[int, int]]:
+    """Epoch and index of the frame sets that fusion never got in a recorded run."""
+    for message in recording.messages(["scene"]):
+        if isinstance(message.payload, Scene):
+            index = message.payload.index
+            yield from ((message.stamp.epoch, n) for n in range(index - message.payload.skipped, index))
 
 
 def _on_sigterm() -> Stopping:

@@ -1,19 +1,23 @@
 """Sensor messages that wait, in order, until the ego poses of their time are there, or are known never to come.
 
-Whether a message gets poses depends on stamps alone, so that a replay decides as the live run did. Only a pose stream
-that hangs without a word is given up by the clock of a live run.
+Whether a message gets poses, and which, depends on stamps alone: poses are looked at in the order of their stream and
+only as far as a message needs. So a replay decides as the live run did. Only a live run that cannot wait any longer
+goes on without (`Answer.hurried`), and leaves its mark in the detections, so that a replay can repeat it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from calibration.trajectory import Trajectory
-from pipeline.core.messages import EgoPose, Message, StreamStatus
+from pipeline.core.messages import EgoPose, Message, Stamp, StreamStatus
 from pipeline.core.settings import Settings
 from pipeline.sync.motion import PoseBuffer
+from pipeline.sync.sequence import jumps_back
+
+_MAX_COMING = 1024
 
 
 class PoseQueueSettings(Settings, frozen=True):
@@ -32,39 +36,56 @@ class PoseQueueSettings(Settings, frozen=True):
             raise ValueError("patience_ns, hang_ns, max_waiting: expected >= 0, >= 0, >= 1")
 
 
+class Answer(NamedTuple):
+    """A message with the poses of its span, or None. hurried: none, because the wall clock or a full queue said so."""
+
+    message: Message
+    poses: Trajectory | None
+    hurried: bool
+
+
 class _Waiting(NamedTuple):
     message: Message
     start_ns: int
     end_ns: int
+    deadline_ns: int  # poses that arrive later do not count
 
 
 class PoseQueue:
-    """First in, first out; each message comes back with the poses of its span, or with None.
+    """First in, first out; each message comes back with its poses, or without.
 
     Args:
         expected: False where nobody publishes poses: nothing waits.
+        follow: epoch and sequence of the messages that an earlier run was in a hurry with: exactly they do not wait.
 
     without_poses: how many messages went on without.
     """
 
-    def __init__(self, settings: PoseQueueSettings, expected: bool = True) -> None:
+    def __init__(
+        self, settings: PoseQueueSettings, expected: bool = True, follow: Collection[tuple[int, int]] | None = None
+    ) -> None:
         self.without_poses = 0
         self._settings = settings
         self._expected = expected
+        self._follow = follow
         self._poses = PoseBuffer(max_extrapolation_ns=settings.max_extrapolation_ns)
+        self._coming: deque[Message] = deque()  # poses that no message needed yet
         self._waiting: deque[_Waiting] = deque()
-        self._oldest_ns: int | None = None  # first pose of this epoch: none from before it will come
+        self._looked_at: Stamp | None = None  # stamp of the last pose in the buffer
+        self._newest: Stamp | None = None
         self._known_until_ns = -1  # every pose that arrived before this is here
         self._ended = False
 
     def pose(self, message: Message) -> None:
         """Take an ego pose."""
-        assert isinstance(message.payload, EgoPose)
-        newest_epoch = self._poses.add(message.stamp, message.payload) == "" and len(self._poses) == 1
-        if newest_epoch or self._oldest_ns is None:
-            self._oldest_ns = message.stamp.time_ns
+        if jumps_back(self._newest, message.stamp):
+            self._known_until_ns = -1
+        self._newest = message.stamp
         self._ended = False
         self._known_until_ns = max(self._known_until_ns, message.stamp.arrival_ns)
+        self._coming.append(message)
+        if len(self._coming) > _MAX_COMING:
+            self._look_at_next()
 
     def status(self, status: StreamStatus) -> None:
         """Take what the pose stream says of itself."""
@@ -73,33 +94,57 @@ class PoseQueue:
 
     def put(self, message: Message, start_ns: int, end_ns: int) -> None:
         """A message that needs the poses from start to end, vehicle clock."""
-        self._waiting.append(_Waiting(message, start_ns, end_ns))
+        deadline_ns = message.stamp.arrival_ns + self._settings.patience_ns
+        self._waiting.append(_Waiting(message, start_ns, end_ns, deadline_ns))
 
-    def ready(self, now_ns: int = 0, everything: bool = False) -> Iterator[tuple[Message, Trajectory | None]]:
+    def ready(self, now_ns: int = 0, everything: bool = False) -> Iterator[Answer]:
         """Messages whose wait is over, oldest first. now_ns: the run's clock, 0 = it does not count."""
         while self._waiting:
             head = self._waiting[0]
-            if not (self._bracketed(head) or everything or self._hopeless(head, now_ns)):
-                return
-            covered = self._poses.covers(head.start_ns, head.end_ns)
+            hurried = self._follow is not None and _key(head) in self._follow
+            if not (hurried or everything or self._decided(head)):
+                hurried = self._follow is None and self._in_a_hurry(head, now_ns)
+                if not hurried:
+                    return
+            covered = not hurried and self._poses.covers(head.start_ns, head.end_ns)
             self._waiting.popleft()
             self.without_poses += not covered
-            yield head.message, self._poses.trajectory(head.start_ns, head.end_ns) if covered else None
+            poses = self._poses.trajectory(head.start_ns, head.end_ns) if covered else None
+            yield Answer(head.message, poses, hurried)
 
-    def _bracketed(self, head: _Waiting) -> bool:
-        """Whether there are poses on both sides of the span: more of them would change nothing."""
-        oldest_ns, newest_ns = self._oldest_ns, self._poses.newest_ns
-        if oldest_ns is None or newest_ns is None:
-            return False
-        return oldest_ns <= head.start_ns and head.end_ns <= newest_ns
+    def _decided(self, head: _Waiting) -> bool:
+        """Look at poses as far as the message needs; True when it has what it will ever have."""
+        if not self._expected:
+            return True
+        while self._coming:
+            stamp = self._coming[0].stamp
+            if jumps_back(self._looked_at, stamp):  # as when a replay loops: is the message from before that?
+                if self._is_nearer_to_the_last(head, stamp):
+                    return True
+            elif self._is_reached(head) or stamp.arrival_ns > head.deadline_ns:
+                return True
+            self._look_at_next()
+        return self._is_reached(head) or self._ended or self._known_until_ns > head.deadline_ns
 
-    def _hopeless(self, head: _Waiting, now_ns: int) -> bool:
+    def _is_reached(self, head: _Waiting) -> bool:
+        newest_ns = self._poses.newest_ns
+        return newest_ns is not None and newest_ns >= head.end_ns
+
+    def _is_nearer_to_the_last(self, head: _Waiting, coming: Stamp) -> bool:
+        assert self._looked_at is not None
         arrival_ns = head.message.stamp.arrival_ns
-        return (
-            not self._expected
-            or self._ended
-            or (self._oldest_ns is not None and head.start_ns < self._oldest_ns)
-            or self._known_until_ns > arrival_ns + self._settings.patience_ns
-            or (now_ns > 0 and now_ns > arrival_ns + self._settings.hang_ns)
-            or len(self._waiting) > self._settings.max_waiting
-        )
+        return abs(arrival_ns - self._looked_at.arrival_ns) < abs(arrival_ns - coming.arrival_ns)
+
+    def _look_at_next(self) -> None:
+        message = self._coming.popleft()
+        assert isinstance(message.payload, EgoPose)
+        self._poses.add(message.stamp, message.payload)
+        self._looked_at = message.stamp
+
+    def _in_a_hurry(self, head: _Waiting, now_ns: int) -> bool:
+        overdue = now_ns > 0 and now_ns > head.message.stamp.arrival_ns + self._settings.hang_ns
+        return overdue or len(self._waiting) > self._settings.max_waiting
+
+
+def _key(waiting: _Waiting) -> tuple[int, int]:
+    return waiting.message.stamp.epoch, waiting.message.stamp.sequence

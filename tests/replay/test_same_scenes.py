@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from nodes.sources.recording import RecordedDrive
 from pipeline.cli.play import named_graph, run_config
-from pipeline.core.messages import FrameSet
+from pipeline.core.clock import SystemClock
+from pipeline.core.messages import FrameSet, Scene
 from pipeline.core.recording import RecordingReader
 from pipeline.evaluate.compare import compare
+from pipeline.graph import Graph
 from pipeline.run.config import RunConfig
 from pipeline.run.drives import open_named
 from pipeline.run.one_process import run_in_one_process
-from pipeline.run.supervise import Supervisor
+from pipeline.run.supervise import RunState, Supervisor
 from tests.replay.summary import DRIVE, GOLDEN, summary
 
 
@@ -83,27 +87,71 @@ def test_processes_on_the_bus_give_the_same_bytes(reference: Path, tmp_path: Pat
     assert result.identical, result.to_text()
 
 
-def kept(recording: Path) -> int:
-    """How many sensor messages are in a recording."""
-    counts = RecordedDrive(recording).counts
-    return sum(n for topic, n in counts.items() if topic.partition("/")[0] in ("camera", "lidar", "radar", "pose"))
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds, recorded: the street is not drawn as fast as it happens."""
+    folder = tmp_path_factory.mktemp("street")
+    drive = "generated:1:6"
+    made = run_config(drive, open_named(drive), Graph(name="record", nodes=()), 0.0, 0.0, None)
+    run_in_one_process(made, folder, lambda _: None)
+    return folder
 
 
-def waited_in_vain(recording: Path) -> bool:
-    with RecordingReader(recording) as reader:
-        frames = [message.payload for message in reader.messages(["frames"])]
-    return any(slot.missing == "late_processing" for f in frames if isinstance(f, FrameSet) for slot in f.slots)
+def run_live(drive: Path, folder: Path, stalls: dict[str, tuple[float, float]]) -> Counter[str]:
+    """Play it in real time, processes being stopped from .. to s; returns what was decided under pressure of time."""
+    due = sorted(
+        (at_s, process, number)
+        for process, times in stalls.items()
+        for at_s, number in zip(times, (signal.SIGSTOP, signal.SIGCONT), strict=True)
+    )
+    clock, began_ns = SystemClock(), []
+
+    def strike(state: RunState) -> None:
+        if state.started:
+            began_ns.append(clock.now_ns())
+        while due and began_ns and clock.now_ns() >= began_ns[0] + due[0][0] * 1e9:
+            _, process, number = due.pop(0)
+            pid = supervisor.pid(process)
+            assert pid is not None
+            os.kill(pid, number)
+
+    supervisor = Supervisor(config(str(drive), live=True, rate=1.0), folder, strike)
+    state = supervisor.run()
+    assert not due
+    assert not state.given_up
+    decided: Counter[str] = Counter()
+    with RecordingReader(folder / "run.mcap") as recording:
+        for message in recording.messages(["frames", "scene"]):
+            if isinstance(message.payload, FrameSet):
+                slots = message.payload.slots
+                decided["late_processing"] += sum(slot.missing == "late_processing" for slot in slots)
+                decided["hurried"] += sum(slot.detections is not None and slot.detections.hurried for slot in slots)
+            elif isinstance(message.payload, Scene):
+                decided["skipped"] += message.payload.skipped
+    lost = state.status["record"].losses
+    if any(topic.startswith(("frames", "scene")) for topic in lost):
+        pytest.skip(f"the recorder could not keep up, so that not even what was decided is known: {lost}")
+    return decided
+
+
+STALLS = {
+    "detect_lidar_top": (1.2, 2.4),
+    "source_ego": (2.0, 3.6),
+    "fuse": (3.0, 4.2),
+    "align": (4.4, 5.2),
+}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_recording_of_a_live_run_gives_the_bytes_of_the_live_run(reference: Path, tmp_path: Path) -> None:
-    """Played in real time from a recording, for the street is not drawn as fast as it happens."""
-    Supervisor(config(str(reference), live=True, rate=1.0), tmp_path / "live").run()
-    recording = tmp_path / "live" / "run.mcap"
-    if kept(recording) < kept(reference / "run.mcap") or waited_in_vain(recording):
-        pytest.skip("this machine cannot keep up with real time: what was not recorded in time cannot be repeated")
-    run_in_one_process(config(str(recording), follow=str(recording)), tmp_path / "again", lambda _: None)
+@pytest.mark.parametrize("stalls", [{}, STALLS], ids=["undisturbed", "stalled"])
+def test_the_recording_of_a_live_run_gives_the_bytes_of_the_live_run(
+    street: Path, tmp_path: Path, stalls: dict[str, tuple[float, float]]
+) -> None:
+    decided = run_live(street, tmp_path / "live", stalls)
+    assert decided["late_processing"] > 0 or not stalls, decided
+    recording = str(tmp_path / "live" / "run.mcap")
+    run_in_one_process(config(recording, follow=recording), tmp_path / "again", lambda _: None)
     result = compare(tmp_path / "live", tmp_path / "again")
     assert result.scenes_a > 0
-    assert result.identical, result.to_text()
+    assert result.identical, (decided, result.to_text())

@@ -154,6 +154,15 @@ def test_an_aligner_that_was_started_again_numbers_on_and_books_only_what_is_its
     assert first.ledger.row("top").dropped == {"lost_in_transit": came_before}
 
 
+def test_where_the_recorder_lost_a_message_the_set_is_given_out_as_it_was_recorded() -> None:
+    messages = drive()
+    live = run(Align(AlignSettings(), RIG), messages)
+    lost = {("detections/front", 7), ("detections/top", 9), ("pose/ego", frames(live)[12].pose_sequence)}
+    kept = [m for m in messages if (m.topic, m.stamp.sequence) not in lost]
+    again = run(Align(AlignSettings(), RIG, follow=frames(live)), kept)
+    assert digests(again) == digests(live)
+
+
 def test_slots_tell_time_and_what_is_left_of_its_error() -> None:
     of = frames(run(Align(AlignSettings(ego=EgoSettings(acceleration_sigma=0.0)), RIG), drive()))[10]
     camera, lidar = slot(of, "front"), slot(of, "top")

@@ -6,6 +6,7 @@ import pytest
 from fusion.tracker import Tracker
 from nodes.fuse import Fuse
 from pipeline.core.messages import FrameSet, Message, Progress, Scene, Stamp
+from pipeline.core.wire import digest
 from tests.scenes import Sensor, Thing, drive
 
 FRAMES = [
@@ -47,6 +48,16 @@ def test_a_frame_set_that_never_came_is_counted_and_not_waited_for():
     scene, _ = node.step(FRAMES[4], 0)
     assert node.skipped == 3
     assert np.allclose(scene.payload.track_position[0, 0], 10.4, atol=0.6)
+
+
+def test_a_run_that_is_followed_says_what_it_did_not_fuse():
+    live, again = Fuse(Tracker()), Fuse(Tracker(), pass_over={(0, 1), (0, 2)})
+    scenes = [
+        [m for f in part for m in node.step(f, 0) if m.topic == "scene"]
+        for node, part in ((live, [FRAMES[0], *FRAMES[3:]]), (again, FRAMES))
+    ]
+    assert [m.payload.skipped for m in scenes[0]] == [0, 2, 0, 0]
+    assert [digest(m) for m in scenes[0]] == [digest(m) for m in scenes[1]]
 
 
 def test_only_frame_sets_are_taken():

@@ -30,7 +30,7 @@ def put(queue: PoseQueue, end_ms: int, span_ms: int = 100) -> None:
 
 
 def out(queue: PoseQueue, now_ms: int = 0, everything: bool = False) -> list[tuple[int, bool]]:
-    return [(m.stamp.sequence, poses is not None) for m, poses in queue.ready(now_ms * MS, everything)]
+    return [(m.stamp.sequence, poses is not None) for m, poses, _ in queue.ready(now_ms * MS, everything)]
 
 
 def test_a_sweep_waits_for_the_pose_behind_it() -> None:
@@ -49,7 +49,7 @@ def test_the_interpolated_pose_is_that_of_the_time_asked_for() -> None:
     for time_ms in (0, 50, 100):
         queue.pose(pose(time_ms))
     put(queue, 100)
-    [(_, poses)] = queue.ready()
+    [(_, poses, _)] = queue.ready()
     assert poses is not None
     assert np.allclose(poses.at(75 * MS).translation, [0.75, 0.0, 0.0])
 
@@ -90,6 +90,61 @@ def test_only_a_live_run_gives_up_by_the_clock() -> None:
     assert out(queue, now_ms=1103) == [(100, False)]
     put(queue, 200)
     assert out(queue, now_ms=0) == []
+
+
+def test_a_hurry_leaves_its_mark_and_whoever_follows_repeats_it() -> None:
+    live = PoseQueue(PoseQueueSettings(hang_ns=1000 * MS))
+    put(live, 100)
+    put(live, 200)
+    [first] = live.ready(1103 * MS)
+    assert (first.hurried, first.poses) == (True, None)
+    for time_ms in range(0, 210, 10):
+        live.pose(pose(time_ms))
+    [second] = live.ready(1104 * MS)
+    assert (second.hurried, second.poses is not None) == (False, True)
+
+    replay = PoseQueue(PoseQueueSettings(), follow={(0, 100)})
+    for time_ms in range(0, 200, 10):
+        replay.pose(pose(time_ms))
+    put(replay, 100)
+    put(replay, 200)
+    assert [(a.message.stamp.sequence, a.hurried, a.poses) for a in replay.ready(10**6 * MS)] == [(100, True, None)]
+    replay.pose(pose(200))
+    assert out(replay) == [(200, True)]
+
+
+def test_poses_that_came_too_late_do_not_count_even_where_they_are_here_first() -> None:
+    late = [pose(0), pose(40), pose(100, late_ms=300)]
+    for poses_first in (True, False):
+        queue = PoseQueue(PoseQueueSettings(patience_ns=200 * MS, max_extrapolation_ns=0))
+        for message in late if poses_first else []:
+            queue.pose(message)
+        put(queue, 100)
+        for message in [] if poses_first else late:
+            queue.pose(message)
+        assert out(queue) == [(100, False)]
+
+
+def test_after_a_jump_back_what_waits_goes_and_what_comes_waits_again() -> None:
+    queue = PoseQueue(PoseQueueSettings(max_extrapolation_ns=0))
+    for time_ms in range(5000, 5100, 10):
+        queue.pose(pose(time_ms))
+    put(queue, 5100)
+    for time_ms in range(0, 100, 10):
+        queue.pose(pose(time_ms, epoch=1))
+    put(queue, 100)
+    assert out(queue) == [(5100, False)]
+    queue.pose(pose(100, epoch=1))
+    assert out(queue) == [(100, True)]
+
+
+def test_poses_that_nothing_waits_for_are_bounded() -> None:
+    queue = PoseQueue(PoseQueueSettings())
+    for time_ms in range(0, 100_000, 10):
+        queue.pose(pose(time_ms))
+    assert len(queue._coming) <= 1024
+    put(queue, 99_500)
+    assert out(queue) == [(99_500, True)]
 
 
 def test_without_a_publisher_nothing_waits() -> None:
