@@ -14,7 +14,6 @@ import numpy.typing as npt
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-_CYCLE_NS = 10_000_000_000
 _BURST = 2
 _LONGEST_WAIT = 5  # periods
 
@@ -48,7 +47,7 @@ DeliveryFault = Callable[[Deliveries, Bools, float, np.random.Generator], Delive
 
 
 def dead(d: Deliveries, active: Bools, seconds: float, rng: np.random.Generator) -> Deliveries:
-    return d.only(~(active & _part_of_cycle(d, seconds)))
+    return d.only(~active)
 
 
 def lost(d: Deliveries, active: Bools, probability: float, rng: np.random.Generator) -> Deliveries:
@@ -56,7 +55,7 @@ def lost(d: Deliveries, active: Bools, probability: float, rng: np.random.Genera
 
 
 def frozen(d: Deliveries, active: Bools, seconds: float, rng: np.random.Generator) -> Deliveries:
-    return _repeating(d, active & _part_of_cycle(d, seconds))
+    return _repeating(d, active)
 
 
 def stale(d: Deliveries, active: Bools, probability: float, rng: np.random.Generator) -> Deliveries:
@@ -99,14 +98,6 @@ def bandwidth(d: Deliveries, active: Bools, share: float, rng: np.random.Generat
         arrival_ns[i] = leaves_ns
         due_ns = max(due_ns, leaves_ns) + need_ns
     return d._replace(arrival_ns=arrival_ns).only(kept).in_order()
-
-
-def _part_of_cycle(d: Deliveries, seconds: float) -> Bools:
-    """(M,) whether a delivery lies in the middle ``seconds`` of its ten since the stream's first."""
-    if len(d.arrival_ns) == 0:
-        return np.zeros(0, dtype=bool)
-    from_middle = np.abs((d.arrival_ns - d.arrival_ns[0]) % _CYCLE_NS - _CYCLE_NS // 2)
-    return np.asarray((2 * from_middle < seconds * 1e9) | (seconds * 1e9 >= _CYCLE_NS))
 
 
 def _repeating(d: Deliveries, again: Bools) -> Deliveries:

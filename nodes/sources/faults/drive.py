@@ -132,8 +132,7 @@ class FaultyDrive:
             for number, fault in self._on[topic]:
                 change = DELIVERY_FAULTS.get(fault.kind.name)
                 if change is not None:
-                    since_ns = planned.arrival_ns - self._drive.start_ns
-                    active = (since_ns >= fault.start_ns) & (since_ns < fault.end_ns)
+                    active = fault.active(planned.arrival_ns - self._drive.start_ns)
                     rng = np.random.default_rng([self._seed, number, *topic.encode()])
                     planned = change(planned, active, fault.amount, rng)
             self._planned[topic] = planned

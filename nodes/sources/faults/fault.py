@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from calibration.rig import Rig
 from nodes.sources.faults.table import FAULTS, SEVERITIES, FaultKind, kind_named
 from pipeline.core.errors import BadInput
@@ -20,12 +23,13 @@ _PATTERN = re.compile(
     r"(?:@(?P<start>\d+(?:\.\d+)?)?-(?P<end>\d+(?:\.\d+)?)?)?"
 )
 _MAX_TEXT = 200
+_CYCLE_NS = 10_000_000_000
 
 
 class Fault(NamedTuple):
     """label: name and severity or amount, as `TruthSensor` tells it. sensors: names. amount: in the kind's unit.
 
-    start_ns, end_ns: since the drive's start; it is there for start <= t < end. windowed: whether a time was given.
+    start_ns, end_ns: since the drive's start; it can be there for start <= t < end. windowed: whether a time was given.
     """
 
     kind: FaultKind
@@ -35,6 +39,21 @@ class Fault(NamedTuple):
     start_ns: int = 0
     end_ns: int = FOREVER_NS
     windowed: bool = False
+
+    def active(self, since_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """(K,) whether it is there at times (K,) since the drive's start. One that is cyclic is there in the middle of
+        every ten seconds."""
+        there = (since_ns >= self.start_ns) & (since_ns < self.end_ns)
+        if self.kind.cyclic and self.amount * 1e9 < _CYCLE_NS:
+            there &= 2 * np.abs(since_ns % _CYCLE_NS - _CYCLE_NS // 2) < self.amount * 1e9
+        return there
+
+    def changes_ns(self, duration_ns: int) -> list[int]:
+        """When it may begin or end within a drive of this length, since its start."""
+        half_ns = round(self.amount * 5e8)
+        middles = range(_CYCLE_NS // 2, duration_ns + _CYCLE_NS, _CYCLE_NS) if self.kind.cyclic else ()
+        cycle = [edge for middle in middles for edge in (middle - half_ns + 1, middle + half_ns)]
+        return [self.start_ns, self.end_ns, *(t for t in cycle if self.start_ns < t < self.end_ns)]
 
 
 def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:

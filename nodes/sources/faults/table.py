@@ -8,6 +8,7 @@ Stage: TypeAlias = Literal["air", "sensor", "mounting", "clock", "link"]
 SEVERITIES = (1, 2, 3)
 
 _PERCEPTION = ("camera", "lidar", "radar")
+_EVERY_TEN = "s of every ten"
 _STREAMS = ("camera", "lidar", "radar", "imu", "wheel", "gnss", "pose")
 
 
@@ -27,6 +28,11 @@ class FaultKind(NamedTuple):
     highest: float
     doc: str
     source: str
+
+    @property
+    def cyclic(self) -> bool:
+        """It comes and goes every ten seconds, and is there for the amount."""
+        return self.unit == _EVERY_TEN
 
 
 FAULTS = (
@@ -63,7 +69,7 @@ FAULTS = (
         "another radar: what is weaker than the raised floor is lost", "Kunert 2012, MOSARIM"),
     FaultKind("clutter", "sensor", ("radar",), "false returns a scan", (10, 30, 100), 0, 5000,
         "ghosts anywhere in the field of view, with any range rate", "uniform Poisson clutter"),
-    FaultKind("frozen", "sensor", _PERCEPTION, "s of every ten", (1, 3, 10), 0, 10,
+    FaultKind("frozen", "sensor", _PERCEPTION, _EVERY_TEN, (1, 3, 10), 0, 10,
         "the last payload again and again, under fresh stamps", "Yu et al. 2022: stuck sensor"),
     FaultKind("stale", "sensor", _PERCEPTION, "probability", (0.2, 0.4, 0.6), 0, 1,
         "a frame is replaced by the one delivered before it, under a fresh stamp", "MultiCorrupt"),
@@ -75,8 +81,8 @@ FAULTS = (
         "the sensor's clock jumps after a third of the drive, or for the time given", "lost and regained time server"),
     FaultKind("clock_drift", "clock", _PERCEPTION, "ppm fast", (50, 500, 5000), -20_000, 20_000,
         "the sensor's clock runs fast", "free oscillator; 500 and more: a broken one"),
-    FaultKind("dead", "link", _STREAMS, "s of every ten", (1, 3, 10), 0, 10, "nothing comes", "one sensor dead"),
-    FaultKind("gnss_loss", "link", ("gnss",), "s of every ten", (3, 6, 10), 0, 10, "no satellite fixes", "tunnels"),
+    FaultKind("dead", "link", _STREAMS, _EVERY_TEN, (1, 3, 10), 0, 10, "nothing comes", "one sensor dead"),
+    FaultKind("gnss_loss", "link", ("gnss",), _EVERY_TEN, (3, 6, 10), 0, 10, "no satellite fixes", "tunnels"),
     FaultKind("missing", "link", ("camera",), "probability", (0.2, 0.4, 0.6), 0, 1,
         "images that never come", "MultiCorrupt: missing camera"),
     FaultKind("packet_loss", "link", _STREAMS, "probability", (0.02, 0.1, 0.3), 0, 1,

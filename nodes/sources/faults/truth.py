@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 
 import msgspec
+import numpy as np
 
 from calibration.rig import Sensor
 from nodes.sources.drive import Drive
@@ -22,16 +24,25 @@ class SensorTruth:
 
     def __init__(self, drive: Drive, sensor: Sensor, faults: Sequence[Fault]) -> None:
         self.topic = f"truth/sensor/{sensor.name}"
+        self._drive, self._sensor = drive, sensor
         self._faults = [fault for fault in faults if sensor.name in fault.sensors]
         self._start_ns, self._duration_ns = drive.start_ns, drive.end_ns - drive.start_ns
-        told = drive.messages([self.topic]) if self.topic in drive.topics else ()
-        self._told = [(m.stamp.time_ns, m.payload) for m in told if isinstance(m.payload, TruthSensor)] or [
-            (drive.start_ns, _as_in_rig(sensor))
-        ]
-        edges = (edge for fault in self._faults for edge in self._span(fault))
-        own = range(0, self._duration_ns, _EVERY_NS) if len(self._told) == 1 else ()
-        since = {*own, *(t - self._start_ns for t, _ in self._told), *edges}
-        self.times_ns = sorted(self._start_ns + t for t in since if 0 <= t < self._duration_ns)
+
+    @cached_property
+    def times_ns(self) -> list[int]:
+        """When it is told."""
+        edges = {edge for fault in self._faults for edge in self._changes_ns(fault)}
+        since = edges | {time_ns - self._start_ns for time_ns, _ in self._told}
+        return sorted(self._start_ns + t for t in since if 0 <= t < self._duration_ns)
+
+    @cached_property
+    def _told(self) -> list[tuple[int, TruthSensor]]:
+        """What the drive itself tells, and when; of a drive that tells nothing, what its rig says, every second."""
+        if self.topic in self._drive.topics:
+            messages = self._drive.messages([self.topic])
+            return [(m.stamp.time_ns, m.payload) for m in messages if isinstance(m.payload, TruthSensor)]
+        known = _as_in_rig(self._sensor)
+        return [(self._start_ns + t, known) for t in range(0, self._duration_ns, _EVERY_NS)]
 
     def messages(self) -> list[Message]:
         """All of them, in order."""
@@ -40,7 +51,7 @@ class SensorTruth:
     def _at(self, time_ns: int, sequence: int) -> Message:
         since_ns = time_ns - self._start_ns
         told = self._told[max(bisect_right([t for t, _ in self._told], time_ns) - 1, 0)][1]
-        there = [f for f in self._faults if self._span(f)[0] <= since_ns < f.end_ns]
+        there = [f for f in self._faults if self._is_there(f, since_ns)]
         clock = [f for f in self._faults if f.kind.stage == "clock"]
         payload = msgspec.structs.replace(
             told,
@@ -51,10 +62,15 @@ class SensorTruth:
         stamp = Stamp(sensor_ns=time_ns, arrival_ns=time_ns, time_ns=time_ns, sequence=sequence)
         return Message(self.topic, stamp, payload)
 
-    def _span(self, fault: Fault) -> tuple[int, int]:
+    def _changes_ns(self, fault: Fault) -> list[int]:
         if fault.kind.stage == "clock":
-            return clock_fault_begins_ns(fault, self._duration_ns), fault.end_ns
-        return fault.start_ns, fault.end_ns
+            return [clock_fault_begins_ns(fault, self._duration_ns), fault.end_ns]
+        return fault.changes_ns(self._duration_ns)
+
+    def _is_there(self, fault: Fault, since_ns: int) -> bool:
+        if fault.kind.stage == "clock":
+            return clock_fault_begins_ns(fault, self._duration_ns) <= since_ns < fault.end_ns
+        return bool(fault.active(np.array([since_ns]))[0])
 
 
 def _as_in_rig(sensor: Sensor) -> TruthSensor:

@@ -56,7 +56,12 @@ def test_dead_is_silent_for_its_time_and_leaves_a_gap() -> None:
 
 
 def test_gnss_is_lost_in_the_middle_of_every_ten_seconds() -> None:
-    assert sequences(read("gnss_loss:1", topic="gnss/roof", seconds=10.0)) == [*range(36), *range(65, 100)]
+    assert sequences(read("gnss_loss:1", topic="gnss/roof", seconds=10.0)) == [*range(35), *range(65, 100)]
+    faulty = FaultyDrive(small_drive(10.0), ["gnss_loss:1"])
+    told = [(m.stamp.time_ns - START_NS, m.payload) for m in faulty.messages(["truth/sensor/roof"])]
+    lost = [t for t, p in told if isinstance(p, TruthSensor) and p.faults]
+    assert min(lost) == pytest.approx(3.5e9, abs=10)
+    assert max(lost) == 6e9, "the truth tells it while it is lost"
 
 
 def test_frozen_gives_the_last_payload_under_fresh_stamps() -> None:
