@@ -11,11 +11,14 @@ class BadInput(ValueError):
         field: which part of it.
         expected: what would have been right.
         found: what was there.
+        line: of the source where it is text, from 1; None where unknown.
     """
 
-    def __init__(self, source: object, field: str, expected: str, found: object) -> None:
+    def __init__(self, source: object, field: str, expected: str, found: object, line: int | None = None) -> None:
         self.source = str(source)
         self.field = field
         self.expected = expected
         self.found = str(found)
-        super().__init__(f"{self.source}: {field}: expected {expected}, found {self.found[:200]}")
+        self.line = line
+        where = self.source if line is None else f"{self.source}:{line}"
+        super().__init__(f"{where}: {field}: expected {expected}, found {self.found[:200]}")

@@ -1,7 +1,8 @@
-"""Strict settings from YAML: unknown keys refused, errors name the file and the field."""
+"""Strict settings from YAML: unknown keys refused, errors name the file, the line and the field."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,14 +26,50 @@ def load_yaml(path: Path, kind: type[T]) -> T:
     Raises:
         BadInput: not readable, not YAML, too large, or a field that is missing, unknown or out of range.
     """
+    text = _read(path)
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BadInput(path, "file", "readable YAML", error, mark.line + 1 if mark else None) from error
+    try:
+        return convert(document, kind, source=path)
+    except BadInput as error:
+        raise located(error, text) from error
+
+
+def located(error: BadInput, text: str) -> BadInput:
+    """The same error with the line of ``text``, the YAML it is about, on which its field stands."""
+    unknown = re.search(r"unknown field `([^`]*)`", error.found)
+    field = f"{error.field}.{unknown[1]}" if unknown else error.field
+    return BadInput(error.source, error.field, error.expected, error.found, _line(text, field))
+
+
+def _read(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > _MAX_YAML_BYTES:
             raise BadInput(path, "file size", f"at most {_MAX_YAML_BYTES} bytes", size)
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise BadInput(path, "file", "readable YAML", error) from error
-    return convert(document, kind, source=path)
+
+
+def _line(text: str, field: str) -> int:
+    """The line, from 1, of a path such as ``$.sensors[2].name``; where there is no such part, of the last there is."""
+    node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
+    for name, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", field):
+        if name and isinstance(node, yaml.MappingNode):
+            entry = next(((key, value) for key, value in node.value if key.value == name), None)
+            if entry is None:
+                break
+            line, node = entry[0].start_mark.line + 1, entry[1]
+        elif index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
+            node = node.value[int(index)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
 
 
 def convert(document: Any, kind: type[T], source: object) -> T:

@@ -47,7 +47,7 @@ class Motion:
             if angle is not None:
                 angles[:, column] = np.unwrap(np.asarray(angle, dtype=np.float64)) if column == 0 else angle
         samples = np.concatenate([np.asarray(position, dtype=np.float64), angles], axis=1)
-        self._path = CubicSpline(self.times, samples, bc_type="natural")  # raises where times do not increase
+        self._path = CubicSpline(self.times, samples)  # raises where times do not increase
         self._speed = self._path.derivative()
         self._change = self._speed.derivative()
 

@@ -74,8 +74,9 @@ class World:
     """One scenario, placed.
 
     ego: motion of the ego frame (on the ground under the rear axle). ego_size: of the ego vehicle's box, for others to
-    keep away from. static: everything that never moves and is not labelled (ground, road, markings, buildings, trees),
-    odom frame. roofed: intervals (start, end) of ego time without sky and satellites, such as in a tunnel.
+    keep away from, which ends ego_tail m behind the rear axle. static: everything that never moves and is not labelled
+    (ground, road, markings, buildings, trees), odom frame. roofed: intervals (start, end) of ego time without sky and
+    satellites, such as in a tunnel.
     """
 
     name: str
@@ -89,6 +90,12 @@ class World:
     lamps: tuple[Lamp, ...] = ()
     roofed: tuple[tuple[float, float], ...] = ()
     ego_size: tuple[float, float, float] = (4.6, 1.9, 1.6)
+    ego_tail: float = 0.9
+
+    def ego_box(self, t: npt.ArrayLike) -> SE3:
+        """``odom_SE3_box`` of the ego vehicle at times ``t`` (...), origin at the box's centre."""
+        length, _, height = self.ego_size
+        return self.ego.pose(t) @ SE3(np.eye(3), np.array([0.5 * length - self.ego_tail, 0.0, 0.5 * height]))
 
     def velocities(self, t: float) -> npt.NDArray[np.float64]:
         """(K, 3) float64 m/s of every actor over ground, odom axes."""

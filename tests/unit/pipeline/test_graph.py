@@ -62,12 +62,12 @@ def test_an_unknown_sensor_is_refused_with_those_there_are() -> None:
 def test_a_wrong_setting_names_the_file_and_the_field(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\nnodes:\n- node: fuse\n  placment: ray\n")
-    with pytest.raises(BadInput, match=r"mine\.yaml: \$\.nodes\[0\].*placment"):
+    with pytest.raises(BadInput, match=r"mine\.yaml:4: \$\.nodes\[0\].*placment"):
         load_graph(path)
 
 
 def test_a_rig_without_an_extrinsic_names_the_sensor(tmp_path: Path) -> None:
     path = tmp_path / "rig.yaml"
     path.write_text("vehicle: mine\nsensors:\n- modality: lidar\n  name: top\n")
-    with pytest.raises(BadInput, match=r"rig\.yaml: \$\.sensors\[0\].*extrinsic"):
+    with pytest.raises(BadInput, match=r"rig\.yaml:3: \$\.sensors\[0\].*extrinsic"):
         load_yaml(path, Rig)

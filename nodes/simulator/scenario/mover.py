@@ -1,0 +1,133 @@
+"""`Mover`: one road user while the traffic is being worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nodes.simulator.scenario.idm import Driver
+from nodes.simulator.scenario.path import FloatArray, Path
+from nodes.simulator.scenario.road import Lane
+from nodes.simulator.scenario.settings import Act, When
+
+_CORNERING, _EASING = 2.2, 1.4  # m/s2: across, and along before a bend
+
+
+class Pose(NamedTuple):
+    """The point that a path leads (rear axle; middle of a person), each (...): x, y m, yaw rad."""
+
+    x: FloatArray
+    y: FloatArray
+    yaw: FloatArray
+
+
+class Stop(NamedTuple):
+    """Where a front must not pass while it is closed. s: on the path. closed: at a time; None: gives way to others."""
+
+    s: float
+    closed: Callable[[float], bool] | None = None
+
+
+@dataclass
+class Mover:
+    """label: how errors call it. tail: how far its box reaches behind the point that follows the path, m. fixed: never
+    moves. sees: how far ahead it expects others to go on as they do, s. starts: when it begins to move at all."""
+
+    label: str
+    shape: str
+    kind: str
+    size: tuple[float, float, float]
+    tail: float
+    path: Path
+    s: float
+    speed: float
+    wanted: float
+    driver: Driver = field(default_factory=Driver)
+    lane: Lane | None = None
+    offset: float = 0.0
+    fixed: bool = False
+    on_foot: bool = False
+    changes_lanes: bool = False
+    heedless: bool = False
+    sees: float = 2.0
+    starts: When = field(default_factory=When)
+    acts: list[Act] = field(default_factory=list)
+    stops: tuple[Stop, ...] = ()
+    turns: tuple[tuple[float, float, str], ...] = ()  # from, to on the path, manoeuvre
+
+    acceleration: float = 0.0
+    started: bool = False
+    hold: float = np.inf  # s that its front will not pass for now
+    braking: float = 0.0  # rate of a scripted braking, 0 = none
+    brake_to: float = 0.0
+    released: float = 0.0  # time at which a scripted braking ends
+    change_done: float = -np.inf  # s at which the last change of lanes ends
+
+    def __post_init__(self) -> None:
+        self.turn_from = self.turn_to = self.offset
+        self.turn_at, self.turn_length = self.s, 1.0
+        self.started = self.starts == When()
+        self._bends = _bend_speed(self.path)
+
+    @property
+    def front(self) -> float:
+        """Arc length of the foremost point of its box."""
+        return self.s - self.tail + self.size[0]
+
+    @property
+    def half(self) -> tuple[float, float]:
+        return 0.5 * self.size[0], 0.5 * self.size[1]
+
+    @property
+    def to_middle(self) -> float:
+        """From the point that follows the path to the middle of the box, m."""
+        return 0.5 * self.size[0] - self.tail
+
+    def drift(self, s: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Offset left of the path, m, and its slope at arc lengths ``s``: a quintic while it moves across."""
+        u = np.clip((np.asarray(s, dtype=np.float64) - self.turn_at) / self.turn_length, 0.0, 1.0)
+        span = self.turn_to - self.turn_from
+        slope = span * 30.0 * u**2 * (1.0 - u) ** 2 / self.turn_length
+        return self.turn_from + span * u**3 * (10.0 - 15.0 * u + 6.0 * u**2), slope
+
+    def move_across(self, to: float, length: float, was: float | None = None) -> None:
+        """Begin to go to another offset over ``length`` m of road."""
+        self.turn_from = float(self.drift(self.s)[0]) if was is None else was
+        self.turn_to, self.turn_at, self.turn_length = to, self.s, max(length, 1.0)
+
+    def take(self, lane: Lane, s: float, over: float) -> None:
+        """Begin to change into another lane of the same direction; ``s`` is this place on that lane's path."""
+        assert self.lane is not None
+        across = (self.lane.d - lane.d) * (-1.0 if lane.oncoming else 1.0)
+        was = float(self.drift(self.s)[0]) + across
+        self.lane, self.path, self.s = lane, lane.path, s
+        self._bends = _bend_speed(lane.path)
+        self.move_across(0.0, max(self.speed * over, 6.0 * abs(was)), was)
+        self.change_done = self.s + self.turn_length
+
+    def pose(self, s: npt.ArrayLike) -> Pose:
+        place, (d, slope) = self.path.at(s), self.drift(s)
+        x, y = place.x - d * np.sin(place.heading), place.y + d * np.cos(place.heading)
+        return Pose(x, y, place.heading + np.arctan2(slope, 1.0 - d * place.curvature))
+
+    def middle(self, s: npt.ArrayLike) -> Pose:
+        """Of its box."""
+        at = self.pose(s)
+        return Pose(at.x + self.to_middle * np.cos(at.yaw), at.y + self.to_middle * np.sin(at.yaw), at.yaw)
+
+    def speed_here(self) -> float:
+        """What it wants to drive, no faster than the bends ahead allow."""
+        return min(self.wanted, float(np.interp(self.s, self.path.s, self._bends)))
+
+
+def _bend_speed(path: Path) -> FloatArray:
+    """(K,) m/s at each sample of a path, such that bends are taken, and braked for, in comfort."""
+    with np.errstate(divide="ignore"):
+        allowed = np.minimum(_CORNERING / np.abs(path.curvature), 60.0**2)
+    # v^2 may fall by 2 b ds at most: the smallest of v^2 + 2 b s further on, less 2 b s here
+    lowered = np.minimum.accumulate((allowed + 2.0 * _EASING * path.s)[::-1])[::-1] - 2.0 * _EASING * path.s
+    return np.sqrt(np.maximum(lowered, 1.0))
