@@ -175,6 +175,7 @@ class Clip:
                 velocity_cov=np.full((n, 2, 2), np.nan, np.float32),
                 radial_ambiguity=self.ambiguity[sensor],
                 embedding=np.zeros((n, 0), np.float32),
+                hurried=False,
                 **measured,
             ),
         )
