@@ -17,6 +17,8 @@ from calibration.se3 import SE3, FloatArray
 RIG_VERSION = 1
 
 Modality: TypeAlias = Literal["camera", "lidar", "radar", "imu", "gnss", "wheel"]
+LidarModel: TypeAlias = Literal["", "vlp16", "vlp32c", "hdl64e", "pandar64", "os1_64"]
+RadarModel: TypeAlias = Literal["", "long_range", "corner", "imaging"]
 
 
 def _check(holds: bool, field: str, expected: str, found: object) -> None:
@@ -117,8 +119,12 @@ class CameraSensor(_Mounted, frozen=True, tag_field="modality", tag="camera", kw
 
 
 class LidarSensor(_Mounted, frozen=True, tag_field="modality", tag="lidar", kw_only=True):
-    """LiDAR frame as its maker defines it; sweep_ns is the time one sweep takes."""
+    """LiDAR frame as its maker defines it; sweep_ns is the time one sweep takes.
 
+    model: the unit, where it is known; it then says where the beams point, and ``beams`` may be 0.
+    """
+
+    model: LidarModel = ""
     sweep_ns: int = 100_000_000
     beams: int = 0  # 0 = unknown
     max_range_m: float = 200.0
@@ -135,9 +141,10 @@ class LidarSensor(_Mounted, frozen=True, tag_field="modality", tag="lidar", kw_o
 class RadarSensor(_Mounted, frozen=True, tag_field="modality", tag="radar", kw_only=True):
     """Radar frame: x along boresight, y left, z up.
 
-    ambiguity_mps: width of the unambiguous Doppler interval, m/s; 0 = none.
+    ambiguity_mps: width of the unambiguous Doppler interval, m/s; 0 = none. model: kind of radar; empty = unknown.
     """
 
+    model: RadarModel = ""
     ambiguity_mps: float = 0.0
     max_range_m: float = 150.0
 

@@ -1,0 +1,284 @@
+"""One radar cycle: scattering centres in, detections out.
+
+centres of objects and of what stands around -> where and how fast (`Targets`) -> radar equation and antenna -> hidden
+or not (rays) -> ghosts -> one field for each resolution cell -> threshold -> returns with noise
+
+The range rate of a target is the derivative of its range, taken over two milliseconds of both motions: it holds the
+radar's own velocity, its lever arm in a turn, and how the object turns. A cell adds the fields of its targets with
+random phases, and the receiver's noise, so that close targets merge, fade and interfere as they do.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from calibration.rig import RadarSensor
+from calibration.se3 import SE3, FloatArray
+from nodes.simulator.sensors.ghosts import ghosts
+from nodes.simulator.sensors.radar_settings import RadarType, type_of
+from nodes.simulator.sensors.raycast import STATIC, Caster
+from nodes.simulator.sensors.scatterers import Centres, of_shape, of_static
+from nodes.simulator.sensors.targets import FALSE_ALARM, Targets
+from pipeline.core.messages import RADAR_POINT, RadarScan
+
+_H = 1e-3  # s
+_UNDER_DB = -14.0  # what passes under a vehicle and comes back
+_HIDDEN_DB = -60.0
+_SWING = 0.9  # of the body's speed: how much faster or slower the parts of wheels and legs move
+
+
+class Reflectors:
+    """Everything in a world that a radar can see; made once for a drive."""
+
+    def __init__(self, caster: Caster) -> None:
+        self.caster = caster
+        self.objects = [of_shape(actor.shape) for actor in caster.world.actors]
+        self.clutter = of_static(caster.world.static, caster.world.seed)
+        self.tree = cKDTree(self.clutter.position[:, :2]) if len(self.clutter.position) else None
+
+
+@functools.lru_cache(maxsize=2)
+def reflectors_of(caster: Caster) -> Reflectors:
+    """Those of a caster's world, remembered while it is in use."""
+    return Reflectors(caster)
+
+
+def radar_scan(
+    caster: Caster, sensor: RadarSensor, t: float, rng: np.random.Generator, ego_SE3_radar: SE3 | None = None
+) -> RadarScan:
+    """One cycle, nearest return first.
+
+    Args:
+        t: s, middle of the cycle. ego_SE3_radar: where the radar really sits; the rig's belief where None.
+    """
+    return radar_scan_owned(reflectors_of(caster), sensor, t, rng, ego_SE3_radar)[0]
+
+
+def radar_scan_owned(
+    reflectors: Reflectors,
+    sensor: RadarSensor,
+    t: float,
+    rng: np.random.Generator,
+    ego_SE3_radar: SE3 | None = None,
+) -> tuple[RadarScan, npt.NDArray[np.int32]]:
+    """As `radar_scan`, and for each return the actor that gave most of it, `STATIC` or `FALSE_ALARM`."""
+    kind = type_of(sensor)
+    instants = np.array([t - _H, t, t + _H])
+    radar = reflectors.caster.world.ego.pose(instants) @ (ego_SE3_radar or sensor.ego_SE3_sensor)
+    seen = Targets.joined([_objects(reflectors, radar, instants, sensor, rng), _clutter(reflectors, radar, sensor)])
+    seen = seen.pick(np.flatnonzero(_possible(seen, kind, sensor)))
+    seen = seen._replace(power_db=_received(seen, kind))
+    seen = seen.pick(np.flatnonzero(seen.power_db > kind.threshold_db - 10.0))  # the sum of several may still pass
+    seen = seen._replace(power_db=seen.power_db + _hidden(reflectors.caster, radar[1], seen, t))
+    seen = Targets.joined([seen, ghosts(reflectors.caster, radar, instants, seen, kind.threshold_db)])
+    seen = seen.pick(np.flatnonzero(_possible(seen, kind, sensor) & (seen.power_db > kind.threshold_db - 10.0)))
+    if kind.satellites:
+        seen = _with_satellites(seen, kind, rng)
+    returns, owner = _detect(seen, kind, sensor, rng)
+    return RadarScan(points=returns, ambiguity_mps=sensor.ambiguity_mps), owner
+
+
+def _objects(
+    reflectors: Reflectors, radar: SE3, instants: FloatArray, sensor: RadarSensor, rng: np.random.Generator
+) -> Targets:
+    """All centres of all actors within reach. radar: odom_SE3_radar at three instants."""
+    parts = []
+    for index, actor in enumerate(reflectors.caster.world.actors):
+        away = actor.motion.position(instants[1]) - radar.translation[1]
+        if np.hypot(away[0], away[1]) > sensor.max_range_m + actor.size[0]:
+            continue
+        centres = reflectors.objects[index]
+        bodies = actor.motion.pose(instants)
+        path = np.stack([bodies[i] @ centres.position for i in range(3)])
+        body = bodies[1].rotation
+        turned = centres._replace(normal=centres.normal @ body.T)
+        part = _targets(path, turned, radar, index)
+        speed = np.linalg.norm(actor.motion.velocity(instants[1]))
+        swing = np.where(centres.wheel, _SWING * speed * rng.uniform(-1.0, 1.0, len(centres.wheel)), 0.0)
+        heading = np.abs(np.einsum("j,pj->p", body[:, 0], part.sight))
+        parts.append(part._replace(rate=part.rate + swing * heading))
+    return Targets.joined(parts)
+
+
+def _clutter(reflectors: Reflectors, radar: SE3, sensor: RadarSensor) -> Targets:
+    if reflectors.tree is None:
+        return Targets.joined([])
+    near = np.array(reflectors.tree.query_ball_point(radar.translation[1, :2], sensor.max_range_m), dtype=np.int64)
+    near.sort()
+    centres = Centres._make(column[near] for column in reflectors.clutter)
+    return _targets(np.stack([centres.position] * 3), centres, radar, STATIC)
+
+
+def _targets(path: FloatArray, centres: Centres, radar: SE3, owner: int) -> Targets:
+    """path: (3, P, 3) m, odom, of the centres before, at and after the instant; normals of ``centres`` in odom axes."""
+    offset = path - radar.translation[:, None]
+    distance = np.linalg.norm(offset, axis=-1)
+    sight = offset[1] / np.maximum(distance[1], 0.1)[:, None]
+    return Targets(
+        position=path[1],
+        sight=sight,
+        local=sight @ radar.rotation[1],
+        distance=distance[1],
+        rate=(distance[2] - distance[0]) / (2 * _H),
+        power_db=centres.towards(-sight),
+        owner=np.full(len(sight), owner, np.int32),
+    )
+
+
+def _possible(targets: Targets, kind: RadarType, sensor: RadarSensor) -> npt.NDArray[np.bool_]:
+    within = (targets.distance > 0.5) & (targets.distance < sensor.max_range_m)
+    return np.asarray(within & (np.abs(targets.azimuth) < kind.field_of_view))
+
+
+def _received(targets: Targets, kind: RadarType) -> FloatArray:
+    """SNR, dB, from RCS: fourth power of range, antenna pattern both ways.
+
+    Near by, below some metres, receivers are turned down so as not to saturate.
+    """
+    distance = np.maximum(targets.distance, 3.0)
+    gain = antenna_db(targets.azimuth, targets.elevation, kind)
+    return np.asarray(
+        kind.threshold_db + targets.power_db - 10.0 + 40.0 * np.log10(kind.clear_range_m / distance) + gain
+    )
+
+
+def antenna_db(azimuth: FloatArray, elevation: FloatArray, kind: RadarType) -> FloatArray:
+    """(N,) dB both ways against boresight: the stronger of two Gaussian beams."""
+    far = -24.0 * (azimuth / kind.beam) ** 2
+    wide = -24.0 * (azimuth / kind.wide_beam) ** 2 - kind.wide_loss_db
+    up = np.maximum(-24.0 * (elevation / kind.elevation_beam) ** 2, -40.0)
+    return np.asarray(np.maximum(far, wide) + up)
+
+
+def _hidden(caster: Caster, odom_SE3_radar: SE3, targets: Targets, t: float) -> FloatArray:
+    """(N,) dB lost where something else is in the way: a vehicle lets a little pass underneath, a wall nothing."""
+    if not len(targets.distance):
+        return np.zeros(0)
+    origin = np.broadcast_to(odom_SE3_radar.translation, targets.sight.shape)
+    hits = caster.cast(origin, targets.sight, t)
+    blocked = (hits.actor != targets.owner) & (hits.distance < targets.distance - 0.15)
+    inside = (hits.actor == STATIC) & (targets.owner == STATIC) & (hits.distance < targets.distance - 0.3)
+    over = [actor.kind in ("car", "truck", "bus", "trailer") for actor in caster.world.actors]
+    passes = np.array([*over, False, False])[hits.actor]  # of static and nothing: the last two
+    return np.where(blocked | inside, np.where(passes, _UNDER_DB, _HIDDEN_DB), 0.0)
+
+
+def _with_satellites(targets: Targets, kind: RadarType, rng: np.random.Generator) -> Targets:
+    """Neighbouring cells that a strong target lights up too, the weaker the farther."""
+    strong = np.flatnonzero(targets.power_db > kind.threshold_db + 6.0)
+    again = targets.pick(np.repeat(strong, kind.satellites))
+    n = len(again.distance)
+    shift = rng.normal(0.0, 1.0, (n, 3))
+    loss = 4.0 + 3.0 * (shift**2).sum(axis=1)
+    local = again.local + np.stack([np.zeros(n), shift[:, 0] * kind.azimuth, shift[:, 1] * kind.elevation], axis=1)
+    return Targets.joined(
+        [
+            targets,
+            again._replace(
+                local=local / np.linalg.norm(local, axis=1, keepdims=True),
+                distance=again.distance + 1.5 * shift[:, 2] * kind.range_m,
+                power_db=again.power_db - loss,
+            ),
+        ]
+    )
+
+
+class _Cells(NamedTuple):
+    """K lit cells: SNR (not in dB), power-weighted means of their targets, owner of the strongest."""
+
+    snr: FloatArray
+    distance: FloatArray
+    rate: FloatArray
+    across: FloatArray
+    up: FloatArray
+    owner: npt.NDArray[np.int32]
+
+    @staticmethod
+    def joined(*parts: _Cells) -> _Cells:
+        return _Cells._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+
+
+def _detect(
+    targets: Targets, kind: RadarType, sensor: RadarSensor, rng: np.random.Generator
+) -> tuple[np.ndarray, npt.NDArray[np.int32]]:
+    """Targets to returns: cells, threshold, noise, false alarms."""
+    cells = _cells(targets._replace(rate=wrapped(targets.rate, sensor.ambiguity_mps)), kind, rng)
+    alarms = _false_alarms(kind, sensor, rng)
+    cells = _Cells.joined(cells, alarms)
+    loud = np.flatnonzero(cells.snr > 10.0 ** (kind.threshold_db / 10.0))
+    loud = loud[np.argsort(-cells.snr[loud], kind="stable")][: kind.max_returns]
+    cells = _Cells._make(column[loud] for column in cells)
+
+    n = len(loud)
+    fine = np.maximum(0.5 / np.sqrt(cells.snr), 0.06)  # of a cell, after interpolation between cells
+    distance = cells.distance + kind.range_m * fine * rng.standard_normal(n)
+    rate = wrapped(cells.rate + kind.doppler_mps * fine * rng.standard_normal(n), sensor.ambiguity_mps)
+    across = np.clip(cells.across + kind.azimuth * fine * rng.standard_normal(n), -1.0, 1.0)
+    up = cells.up + kind.elevation * fine * rng.standard_normal(n) if kind.elevation else np.zeros(n)
+    ahead = np.sqrt(np.maximum(1.0 - across**2 - up**2, 0.0))
+    snr_db = 10.0 * np.log10(cells.snr)
+    gain = antenna_db(np.arctan2(across, ahead), np.arcsin(np.clip(up, -1.0, 1.0)), kind)
+    rcs = snr_db - kind.threshold_db + 10.0 - 40.0 * np.log10(kind.clear_range_m / np.maximum(distance, 3.0)) - gain
+
+    out = np.zeros(n, RADAR_POINT)
+    out["x"], out["y"], out["z"] = distance * ahead, distance * across, distance * up
+    out["range_rate"], out["rcs"], out["snr"] = rate, rcs + rng.normal(0.0, 1.0, n), snr_db
+    order = np.argsort(distance, kind="stable")
+    return out[order], cells.owner[order]
+
+
+def _cells(targets: Targets, kind: RadarType, rng: np.random.Generator) -> _Cells:
+    """What lies in one cell of range, azimuth, elevation and Doppler is one return.
+
+    Cells start anywhere, anew in each cycle: in a real radar they are laid around the peaks.
+    """
+    n = len(targets.distance)
+    start = rng.random(4)
+    keys = [targets.distance / kind.range_m, targets.local[:, 1] / kind.azimuth, targets.rate / kind.doppler_mps]
+    keys.append(targets.local[:, 2] / kind.elevation if kind.elevation else np.zeros(n))
+    where = np.floor(np.stack(keys, axis=1) + start).astype(np.int64)
+    _, cell = np.unique(where, axis=0, return_inverse=True)
+    cell = cell.reshape(-1)
+    k = int(cell.max(initial=-1)) + 1
+    # each centre fluctuates from cycle to cycle (Swerling III) and has a phase of its own
+    power = 10.0 ** (targets.power_db / 10.0) * rng.gamma(2.0, 0.5, n)
+    phase = rng.uniform(0.0, 2 * np.pi, n)
+    noise = rng.normal(0.0, np.sqrt(0.5), (2, k))
+    real = np.bincount(cell, np.sqrt(power) * np.cos(phase), minlength=k) + noise[0]
+    imaginary = np.bincount(cell, np.sqrt(power) * np.sin(phase), minlength=k) + noise[1]
+    total = np.maximum(np.bincount(cell, power, minlength=k), 1e-12)
+
+    def mean(values: FloatArray) -> FloatArray:
+        return np.asarray(np.bincount(cell, power * values, minlength=k) / total)
+
+    owner = np.full(k, FALSE_ALARM, np.int32)
+    by_power = np.argsort(power, kind="stable")
+    owner[cell[by_power]] = targets.owner[by_power]
+    up = mean(targets.local[:, 2])
+    return _Cells(
+        real**2 + imaginary**2, mean(targets.distance), mean(targets.rate), mean(targets.local[:, 1]), up, owner
+    )
+
+
+def _false_alarms(kind: RadarType, sensor: RadarSensor, rng: np.random.Generator) -> _Cells:
+    """Noise that passes the threshold: anywhere, and exponentially little above it."""
+    n = int(rng.poisson(kind.false_alarms))
+    widest = 0.5 * sensor.ambiguity_mps or 30.0
+    return _Cells(
+        10.0 ** (kind.threshold_db / 10.0) * (1.0 + 1e-6) + rng.exponential(2.0, n),
+        rng.uniform(1.0, sensor.max_range_m, n),
+        rng.uniform(-widest, widest, n),
+        np.sin(rng.uniform(-kind.field_of_view, kind.field_of_view, n)),
+        rng.uniform(-1.0, 1.0, n) * 0.5 * np.sin(kind.elevation_beam),
+        np.full(n, FALSE_ALARM, np.int32),
+    )
+
+
+def wrapped(rate: FloatArray, ambiguity: float) -> FloatArray:
+    """Range rates as a radar with this unambiguous interval gives them; 0 = it gives all."""
+    return np.asarray((rate + 0.5 * ambiguity) % ambiguity - 0.5 * ambiguity) if ambiguity else rate
