@@ -19,9 +19,10 @@ from pipeline.cli.paths import config_file
 from pipeline.cli.progress import RunDisplay
 from pipeline.cli.results import finish_run
 from pipeline.core.errors import BadInput
+from pipeline.core.recording import recording_parts
 from pipeline.core.topics import topic_row
 from pipeline.graph import Graph, load_graph
-from pipeline.run.config import RECORDING_FILE, RunConfig
+from pipeline.run.config import RunConfig
 from pipeline.run.drives import open_named
 from pipeline.run.one_process import run_in_one_process
 from pipeline.run.supervise import Supervisor
@@ -130,7 +131,8 @@ def demo(
     config = run_config(drive, open_named(drive, faults or ()), named_graph("demo", ray), 0.0, 0.0, None)
     config = msgspec.structs.replace(config, faults=tuple(faults or ()))
     if overwrite:
-        (out / RECORDING_FILE).unlink(missing_ok=True)
+        for part in recording_parts(out):
+            part.unlink()
     run(config, out, one_process=False, quiet=False)
     finish_run(out, page=True, as_json=False)
 

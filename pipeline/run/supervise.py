@@ -15,6 +15,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Control, LedgerState, Message, NodeStatus, Progress, Stamp
 from pipeline.core.node import Life
+from pipeline.core.recording import recording_parts
 from pipeline.graph import source_of
 from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
 from pipeline.run.process import recorder, run_name, run_process
@@ -81,7 +82,7 @@ class Supervisor:
         self.state = RunState(names=tuple(name for members in self._members.values() for name in members))
 
     def run(self) -> RunState:
-        if (self._folder / RECORDING_FILE).exists():
+        if recording_parts(self._folder):
             raise BadInput(self._folder, RECORDING_FILE, "a folder without an earlier recording", "one")
         save_config(self._config, self._folder)
         (self._folder / "logs").mkdir(exist_ok=True)
