@@ -209,8 +209,9 @@ def test_aligner_and_recorder(tmp_path: Path) -> None:
     run.check_balance()
     run.check_all_take_part_at_the_end(4)
     assert max(run.fused().values()) == 1
-    places = [(m.stamp.epoch, m.stamp.sequence) for m in run.messages("frames")]
-    assert len(set(places)) == len(places)
-    assert places == sorted(places), "fusion takes no frame set for one that it had"
+    sets = sorted((m.stamp for m in run.messages("frames")), key=lambda stamp: stamp.time_ns)
+    places = [(stamp.epoch, stamp.sequence) for stamp in sets]
+    assert places == sorted(set(places)), "fusion takes no frame set for one that it had"
     for row in run.ledger.values():
-        assert set(row.dropped) <= {"aligner_died", "superseded", "late", "late_processing"}, row
+        assert row.dropped["aligner_died"] > 0
+        assert "lost_in_transit" not in row.dropped, row
