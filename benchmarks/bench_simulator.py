@@ -10,9 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from calibration.rig import Rig
+import numpy as np
+
+from calibration.rig import LidarSensor, Rig
 from nodes.simulator.detections.draw import draw_clip
 from nodes.simulator.detections.random_traffic import random_traffic
+from nodes.simulator.scenario.load import open_world
+from nodes.simulator.sensors.lidar import lidar_sweep
+from nodes.simulator.sensors.radar import radar_scan
+from nodes.simulator.sensors.raycast import Caster
 from pipeline.core.settings import load_yaml
 
 RIG = Path(__file__).resolve().parents[1] / "configs" / "rigs" / "demo.yaml"
@@ -21,7 +27,25 @@ SECONDS, ROUNDS = 20.0, 7
 
 
 def run() -> list[dict[str, Any]]:
-    return _detection_level()
+    return [*_detection_level(), *_ranging()]
+
+
+def _ranging() -> list[dict[str, Any]]:
+    """One LiDAR sweep and one radar cycle of a scenario, their casting by itself."""
+    world = open_world("urban_pedestrian")
+    rig, caster = load_yaml(RIG, Rig), Caster(world)
+    t = 0.5 * world.duration
+    lidar = rig.lidars[0]
+    rows = [("LiDAR sweep, 32 beams x 1,100", _best(lambda: lidar_sweep(caster, lidar, t, np.random.default_rng(0))))]
+    for model in ("vlp32c", "pandar64"):
+        unit = LidarSensor(name="lidar", extrinsic=lidar.extrinsic, model=model)
+        sweep = _best(lambda unit=unit: lidar_sweep(caster, unit, t, np.random.default_rng(0)))  # type: ignore[misc]
+        rows.append((f"LiDAR sweep, {model}", sweep))
+    for radar in rig.radars[:2]:
+        cycle = _best(lambda radar=radar: radar_scan(caster, radar, t, np.random.default_rng(0)))  # type: ignore[misc]
+        rows.append((f"radar cycle, {radar.name}", cycle))
+    n = len(world.actors)
+    return [{"name": f"{name}, {n} actors", "value": round(1e3 * cost, 2), "unit": "ms"} for name, cost in rows]
 
 
 def _detection_level() -> list[dict[str, Any]]:

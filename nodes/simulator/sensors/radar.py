@@ -88,9 +88,12 @@ def _objects(
 ) -> Targets:
     """All centres of all actors within reach. radar: odom_SE3_radar at three instants."""
     parts = []
+    widest = type_of(sensor).field_of_view
     for index, actor in enumerate(reflectors.caster.world.actors):
-        away = actor.motion.position(instants[1]) - radar.translation[1]
-        if np.hypot(away[0], away[1]) > sensor.max_range_m + actor.size[0]:
+        away = (actor.motion.position(instants[1]) - radar.translation[1]) @ radar.rotation[1]
+        distance, reach = np.hypot(away[0], away[1]), actor.size[0]
+        beside = np.abs(np.arctan2(away[1], away[0])) - widest
+        if distance > sensor.max_range_m + reach or (distance > reach and distance * np.sin(min(beside, 1.5)) > reach):
             continue
         centres = reflectors.objects[index]
         bodies = actor.motion.pose(instants)

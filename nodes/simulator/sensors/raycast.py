@@ -61,6 +61,8 @@ class Caster:
         self._static = _Body(world.static)
         self._bodies = [tuple(_body(mesh) for mesh in shape(actor.shape).phases) for actor in world.actors]
         self._lift = np.array([0.5 * actor.size[2] for actor in world.actors])
+        self._asked = b""
+        self._rotation, self._place = np.zeros((0, 0, 3, 3)), np.zeros((0, 0, 3))
         self._paint = np.array([actor.paint for actor in world.actors], np.uint8).reshape(-1, 3)
         self._radius = np.array([0.5 * np.linalg.norm(actor.size) for actor in world.actors])
 
@@ -92,9 +94,7 @@ class Caster:
     def _cast_actors(self, origin: FloatArray, direction: FloatArray, t: FloatArray, out: Hits) -> None:
         """Put what is nearer than the static world into ``out``."""
         knots = np.linspace(t.min(), t.max(), 1 + math.ceil((t.max() - t.min()) / _KNOT_S))
-        poses = [actor.motion.pose(knots) for actor in self.world.actors]
-        rotation = np.array([pose.rotation for pose in poses])  # (K, knots, 3, 3) odom <- body
-        place = np.array([pose.translation for pose in poses])
+        rotation, place = self._poses(knots)
         groups = self._candidates(origin, direction, place, out.distance)
         if not groups:
             return
@@ -124,6 +124,16 @@ class Caster:
             out.normal[to] = np.matmul(turn[row], met.normal[order][:, :, None])[:, :, 0]
             painted = met.material[order] == _PAINT
             out.colour[to] = np.where(painted[:, None], self._paint[who[row]], met.colour[order])
+
+    def _poses(self, knots: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of all K bodies: (K, knots, 3, 3) odom <- body, (K, knots, 3) m; sensors often ask again for one instant."""
+        asked = knots.tobytes()
+        if asked != self._asked:
+            poses = [actor.motion.pose(knots) for actor in self.world.actors]
+            self._rotation = np.array([pose.rotation for pose in poses])
+            self._place = np.array([pose.translation for pose in poses])
+            self._asked = asked
+        return self._rotation, self._place
 
     def _worn(self, groups: list[tuple[int, Rays]]) -> list[tuple[Actor, tuple[_Body, ...]]]:
         return [(self.world.actors[index], self._bodies[index]) for index, _ in groups]
