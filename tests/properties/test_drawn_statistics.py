@@ -27,7 +27,8 @@ def independent_looks(n: int, group: int = 0, distance: float = 30.0, visible: f
     size = np.tile(np.array([4.6, 1.9, 1.7], f4), (n, 1))
     centre = np.stack([distance * np.cos(azimuth), distance * np.sin(azimuth), np.full(n, 0.85)], axis=1).astype(f4)
     return Looks(
-        frame=np.zeros(n, np.int64), key=np.arange(n), object_id=np.arange(n), centre=centre,
+        frame=np.zeros(n, np.int64), key=np.arange(n), object_id=np.arange(n), cause=np.zeros(n, np.uint8),
+        centre=centre,
         yaw=rng.uniform(-np.pi, np.pi, n).astype(f4), size=size, velocity=np.zeros((n, 2), f4),
         group=np.full(n, group), said=np.full(n, -1), distance=np.full(n, distance, f4), azimuth=azimuth,
         visible=np.full(n, visible, f4), sr=np.full(n, 0.005, f4), crowded=np.zeros(n, f4),
@@ -48,7 +49,7 @@ def table(drawn: lidar.Drawn, looks: Looks) -> dict[str, np.ndarray]:
 def test_position_errors_of_the_lidar_follow_their_students_t(seed: int, visible: float, part: str) -> None:
     looks = independent_looks(3000, visible=visible)
     count = np.full(looks.n, 200.0)
-    drawn = lidar.describe(MODEL.lidar, looks, count, "object", 0, 100_000_000, np.random.default_rng(seed))
+    drawn = lidar.describe(MODEL.lidar, looks, count, "object", 100_000_000, np.random.default_rng(seed))
     for error, of in zip(polar_error(table(drawn, looks)), (MODEL.lidar.away, MODEL.lidar.across), strict=True):
         fit = getattr(of, part)
         assert kstest(error, student(fit.dof, fit.loc, fit.scale).cdf).pvalue > 1e-3
@@ -57,7 +58,7 @@ def test_position_errors_of_the_lidar_follow_their_students_t(seed: int, visible
 @pytest.mark.parametrize("seed", SEEDS)
 def test_position_errors_of_the_radar_follow_their_students_t(seed: int) -> None:
     looks = independent_looks(3000)
-    drawn = radar.describe(MODEL.radar, looks, 60.0, "object", 0, np.random.default_rng(seed))
+    drawn = radar.describe(MODEL.radar, looks, 60.0, "object", np.random.default_rng(seed))
     for error, of in zip(polar_error(table(drawn, looks)), (MODEL.radar.away, MODEL.radar.across), strict=True):
         fit = of.whole
         assert kstest(error, student(fit.dof, fit.loc, fit.scale).cdf).pvalue > 1e-3
@@ -76,7 +77,7 @@ def test_objects_are_found_as_often_as_the_model_says(returns: float) -> None:
 def test_classes_are_confused_as_the_model_says(group: int) -> None:
     looks = independent_looks(5000, group)
     count = np.full(looks.n, 200.0)
-    drawn = lidar.describe(MODEL.lidar, looks, count, "object", 0, 100_000_000, np.random.default_rng(4))
+    drawn = lidar.describe(MODEL.lidar, looks, count, "object", 100_000_000, np.random.default_rng(4))
     said = np.bincount(drawn.columns["class_score"].argmax(axis=1), minlength=10)
     row = np.array(MODEL.lidar.naming.row[list(GROUPS)[group]])
     expected = row / row.sum() * looks.n
@@ -99,7 +100,7 @@ def test_errors_of_one_object_persist_and_those_of_two_do_not() -> None:
     looks = independent_looks(4000)
     frames = np.tile(np.arange(40), 100)
     looks = looks._replace(frame=frames, key=np.repeat(np.arange(100), 40))
-    drawn = radar.describe(MODEL.radar, looks, 60.0, "object", 0, np.random.default_rng(6))
+    drawn = radar.describe(MODEL.radar, looks, 60.0, "object", np.random.default_rng(6))
     whole = MODEL.radar.away.whole
     error = student(whole.dof, whole.loc, whole.scale).cdf(polar_error(table(drawn, looks))[0])
     z = (error - 0.5).reshape(100, 40)

@@ -16,7 +16,7 @@ from calibration.rig import CameraSensor
 from fusion.detect.camera import LiftSettings, lift_images
 from fusion.detect.image_boxes import ImageBoxes
 from fusion.detect.onnx_detectors import OnnxSettings
-from fusion.training.clips import DETECTION_COLUMNS
+from fusion.training.clips import DETECTION_COLUMNS, EXTRA
 from nodes.simulator.detections.columns import Drawn, Kind, by_group, error, logistic, name
 from nodes.simulator.detections.image import box_in_image, resolved
 from nodes.simulator.detections.latent import Latents
@@ -57,7 +57,6 @@ def describe(
     camera: CameraSensor,
     dimmed: Floats,
     kind: Kind,
-    cause: int,
     pitch: Floats,
     rng: np.random.Generator,
 ) -> Drawn:
@@ -94,7 +93,7 @@ def describe(
         class_score=named.class_score,
         score=logistic(np.maximum(logit, least)),
         object_id=looks.object_id,
-        cause=np.full(n, cause),
+        cause=np.full(n, EXTRA) if kind == "extra" else looks.cause,
     )
 
 

@@ -39,7 +39,7 @@ class Latents:
         AR(1) process is linear in where it starts.
         """
         fresh = self._rng.standard_normal(len(self), dtype=np.float32)
-        if rho <= 0.0 or not len(self):
+        if rho <= 0.0 or self._oldest == 0:
             return fresh
         carried = lfilter(np.array([np.sqrt(1.0 - rho**2)], np.float32), np.array([1.0, -rho], np.float32), fresh)
         fade = np.power(np.float32(rho), np.arange(self._oldest + 1, dtype=np.float32))

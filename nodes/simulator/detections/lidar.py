@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from fusion.detect.box import CompletionSettings
 from fusion.detect.lidar import LidarSettings
 from fusion.detect.size_prior import SIZE_MEAN, SIZE_SIGMA
+from fusion.training.clips import EXTRA
 from nodes.simulator.detections.columns import Drawn, Kind, by_group, error, logistic, name
 from nodes.simulator.detections.latent import Latents
 from nodes.simulator.detections.looks import Looks
@@ -42,7 +43,7 @@ def extra(model: LidarModel, looks: Looks, latents: Latents) -> npt.NDArray[np.b
 
 
 def describe(
-    model: LidarModel, looks: Looks, count: Floats, kind: Kind, cause: int, sweep_ns: int, rng: np.random.Generator
+    model: LidarModel, looks: Looks, count: Floats, kind: Kind, sweep_ns: int, rng: np.random.Generator
 ) -> Drawn:
     """Detections of these looks, ego frame of the sweep's end. count: (N,) returns; of ghosts it is drawn here."""
     latents = Latents(looks.frame, looks.key, rng)
@@ -97,7 +98,7 @@ def describe(
         time_offset_ns=time_offset_ns(looks, sweep_ns),
         points=np.maximum(points, 1.0),
         object_id=looks.object_id,
-        cause=np.full(n, cause),
+        cause=np.full(n, EXTRA) if kind == "extra" else looks.cause,
     )
 
 

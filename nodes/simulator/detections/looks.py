@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.se3 import SE3
+from fusion.training.clips import OBJECT
 from nodes.simulator.detections.model import GROUP_OF_CLASS
 from nodes.simulator.detections.scene import Scene, States
 from nodes.simulator.detections.sight import gap_to_neighbour, hidden, sight, solid_angle
@@ -25,14 +26,15 @@ Floats = npt.NDArray[Any]  # float32
 class Looks(NamedTuple):
     """N looks, sorted by object and then frame; ego frame at the instant of the message, m, rad, m/s.
 
-    key: which object or phantom, for what persists. object_id: -1 where it is none. said: class id that a phantom is
-    always taken for, -1 = drawn anew from what the object is. distance, azimuth: from the sensor. crowded: 1 where the
-    nearest neighbour is closer than 1 m.
+    key: which object or phantom, for what persists. object_id: -1 where it is none. cause: as of a detection.
+    said: class id that a phantom is always taken for, -1 = drawn anew from what the object is. distance, azimuth: from
+    the sensor. visible: share of its face. sr: solid angle. crowded: 1 where the nearest neighbour is closer than 1 m.
     """
 
     frame: IntArray
     key: IntArray
     object_id: IntArray
+    cause: npt.NDArray[np.uint8]
     centre: Floats
     yaw: Floats
     size: Floats
@@ -50,7 +52,14 @@ class Looks(NamedTuple):
         return len(self.frame)
 
     def pick(self, rows: IntArray | npt.NDArray[np.bool_]) -> Looks:
-        return Looks(*(column[rows] for column in self))
+        columns: list[Any] = [column[rows] for column in self]
+        return Looks(*columns)
+
+    @staticmethod
+    def joined(parts: list[Looks]) -> Looks:
+        """All looks of all parts, whose keys differ."""
+        columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return Looks(*columns)
 
 
 def look(scene: Scene, states: States, odom_SE3_ego: SE3, origin: FloatArray, reach: float, shown: Shown) -> Looks:
@@ -71,6 +80,7 @@ def look(scene: Scene, states: States, odom_SE3_ego: SE3, origin: FloatArray, re
         frame=frame,
         key=key,
         object_id=scene.object_id[key],
+        cause=np.full(len(key), OBJECT, np.uint8),
         centre=centre.astype(np.float32),
         yaw=yaw.astype(np.float32),
         size=size.astype(np.float32),

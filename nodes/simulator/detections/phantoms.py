@@ -10,14 +10,16 @@ from scipy.special import ndtri
 
 from calibration.se3 import SE3
 from fusion.detect.size_prior import SIZE_MEAN
+from fusion.training.clips import CLUTTER, GHOST
 from nodes.simulator.detections.latent import Latents
 from nodes.simulator.detections.looks import Looks
 from nodes.simulator.detections.model import GROUP_OF_CLASS, Ghosts
 
 FloatArray = npt.NDArray[Any]  # float32 or float64
 
+_BLOCK = 40  # frames
 _FREE_M = 2.0  # the lane that the vehicle itself drives is free of them
-_FIRST_KEY = 1_000_000
+_KEYS = 10_000_000
 _FAR_M = 100.0  # no false alarms were counted beyond
 
 
@@ -60,29 +62,49 @@ def lasting(ghosts: Ghosts, field: Field, odom_SE3_ego: SE3, view: View, rng: np
     """Looks at things of the field that are detected: each found or not by a latent that persists, the more seldom the
     fewer false alarms there are at its range."""
     eye = (odom_SE3_ego @ np.broadcast_to(np.append(view.origin, 0.0), (len(odom_SE3_ego.translation), 3)))[:, :2]
-    reach = min(view.reach, _FAR_M)
-    squared = _squared(eye, field.place)  # (P, T)
-    in_view = squared < np.float32(reach**2)
-    if view.half < np.pi / 2:  # a sector: along its middle no less than the cosine of its edge
-        turn = odom_SE3_ego.yaw + view.facing
-        ahead = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-        middle = eye.mean(axis=0)
-        along = (field.place - middle).astype(np.float32) @ ahead.T.astype(np.float32)
-        along -= (ahead * (eye - middle)).sum(axis=1).astype(np.float32)
-        np.maximum(along, 0.0, out=along)
-        in_view &= along * along > squared * np.float32(np.cos(view.half) ** 2)
-    flat = np.flatnonzero(in_view)
-    key = flat // len(eye)
-    frame = flat - key * len(eye)
+    key, frame, squared = _in_view(field, eye, odom_SE3_ego.yaw + view.facing, view)
     rate = np.interp(np.arange(_FAR_M + 1), ghosts.range_m, ghosts.per_m2) / max(ghosts.per_m2) * ghosts.seen
     edge = ndtri(np.minimum(rate, 0.999)).astype(np.float32)
-    distance = np.sqrt(squared.reshape(-1).take(flat)).astype(np.int32)
+    distance = np.sqrt(squared).astype(np.int32)
     found = np.flatnonzero(Latents(frame, key, rng).normal(ghosts.rho) < edge.take(distance))
     key, frame = key[found], frame[found]
     offset = field.place[key] - odom_SE3_ego.translation[frame, :2]
     place = np.einsum("nji,nj->ni", odom_SE3_ego.rotation[frame, :2, :2], offset)
     yaw = field.heading[key] - odom_SE3_ego.yaw[frame]
-    return _phantoms(frame, _FIRST_KEY + key, place, yaw, field.said[key], view.origin)
+    return _phantoms(GHOST, frame, key, place, yaw, field.said[key], view.origin)
+
+
+def _in_view(
+    field: Field, eye: FloatArray, facing: FloatArray, view: View
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+    """Number of each thing in view, at which frame, and its squared distance, m2; sorted by thing, then frame.
+
+    Eyes (T, 2) that face (T,) rad, odom frame. A block of frames at a time: most things are far from most of the path.
+    """
+    reach = min(view.reach, _FAR_M)
+    keys, frames, distances = [], [], []
+    for start in range(0, len(eye), _BLOCK):
+        block = eye[start : start + _BLOCK]
+        middle = block.mean(axis=0)
+        spread = float(np.linalg.norm(block - middle, axis=1).max())
+        near = np.flatnonzero(((field.place - middle) ** 2).sum(axis=1) < (reach + spread) ** 2)
+        squared = _squared(block, field.place[near])
+        in_view = squared < np.float32(reach**2)
+        if view.half < np.pi / 2:  # a sector: along its middle no less than the cosine of its edge
+            turn = facing[start : start + _BLOCK]
+            ahead = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+            along = (field.place[near] - middle).astype(np.float32) @ ahead.T.astype(np.float32)
+            along -= (ahead * (block - middle)).sum(axis=1).astype(np.float32)
+            np.maximum(along, 0.0, out=along)
+            in_view &= along * along > squared * np.float32(np.cos(view.half) ** 2)
+        flat = np.flatnonzero(in_view)
+        row = flat // len(block)
+        keys.append(near[row])
+        frames.append(flat - row * len(block) + start)
+        distances.append(squared.reshape(-1).take(flat))
+    key, frame = np.concatenate(keys), np.concatenate(frames)
+    order = np.argsort(key * len(eye) + frame, kind="stable")
+    return key[order], frame[order], np.concatenate(distances)[order]
 
 
 def flickers(ghosts: Ghosts, frames: int, view: View, rng: np.random.Generator) -> Looks:
@@ -90,7 +112,7 @@ def flickers(ghosts: Ghosts, frames: int, view: View, rng: np.random.Generator) 
     edges = np.linspace(0.0, min(view.reach, _FAR_M), 41)
     middle = 0.5 * (edges[1:] + edges[:-1])
     ring = np.interp(middle, ghosts.range_m, ghosts.per_m2) * view.half * np.diff(edges**2) * (1.0 - ghosts.lasting)
-    return scattered(ghosts, rng.poisson(ring.sum(), frames), ring / max(ring.sum(), 1e-12), edges, view, rng)
+    return scattered(ghosts, rng.poisson(ring.sum(), frames), ring / max(ring.sum(), 1e-12), edges, view, rng, 1)
 
 
 def scattered(
@@ -100,8 +122,12 @@ def scattered(
     edges: FloatArray,
     view: View,
     rng: np.random.Generator,
+    series: int,
 ) -> Looks:
-    """``count`` (T,) false alarms a frame, ``ring`` (R,) the share in each ring between ``edges`` (R + 1,), m."""
+    """``count`` (T,) false alarms a frame, ``ring`` (R,) the share in each ring between ``edges`` (R + 1,), m.
+
+    series: keeps the keys of one call apart from those of another.
+    """
     frame = np.repeat(np.arange(len(count)), count)
     n = len(frame)
     which = rng.choice(len(ring), n, p=ring) if n else np.zeros(0, np.int64)
@@ -109,10 +135,12 @@ def scattered(
     azimuth = view.facing + rng.uniform(-view.half, view.half, n)
     said = rng.choice(len(ghosts.classes), n, p=np.array(ghosts.classes) / sum(ghosts.classes))
     place = view.origin + distance[:, None] * np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)
-    return _phantoms(frame, 2 * _FIRST_KEY + np.arange(n), place, rng.uniform(-np.pi, np.pi, n), said, view.origin)
+    key = series * _KEYS + np.arange(n)
+    return _phantoms(CLUTTER, frame, key, place, rng.uniform(-np.pi, np.pi, n), said, view.origin)
 
 
 def _phantoms(
+    cause: int,
     frame: npt.NDArray[np.int64],
     key: npt.NDArray[np.int64],
     place: FloatArray,
@@ -127,6 +155,7 @@ def _phantoms(
         frame=frame,
         key=key,
         object_id=np.full(n, -1),
+        cause=np.full(n, cause, np.uint8),
         centre=np.column_stack([place, 0.5 * size[:, 2]]).astype(np.float32),
         yaw=yaw.astype(np.float32),
         size=size,

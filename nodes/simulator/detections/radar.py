@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from fusion.detect.doppler import wrap
 from fusion.detect.radar import RadarSettings
 from fusion.detect.size_prior import SIZE_MEAN, SIZE_SIGMA
+from fusion.training.clips import EXTRA
 from nodes.simulator.detections.columns import Drawn, Kind, by_group, error, logistic, name
 from nodes.simulator.detections.latent import Latents
 from nodes.simulator.detections.looks import Looks
@@ -35,9 +36,7 @@ def extra(model: RadarModel, looks: Looks, latents: Latents) -> npt.NDArray[np.b
     return np.asarray(latents.normal(model.extra.score.rho) < ndtri(rate))
 
 
-def describe(
-    model: RadarModel, looks: Looks, ambiguity: float, kind: Kind, cause: int, rng: np.random.Generator
-) -> Drawn:
+def describe(model: RadarModel, looks: Looks, ambiguity: float, kind: Kind, rng: np.random.Generator) -> Drawn:
     """Detections of these looks, ego frame of the cycle."""
     settings = RadarSettings()
     latents = Latents(looks.frame, looks.key, rng)
@@ -98,5 +97,5 @@ def describe(
         score=logistic(np.maximum(logit, -2.94)),
         points=np.maximum(np.round(np.exp(points)), 1.0),
         object_id=looks.object_id,
-        cause=np.full(n, cause),
+        cause=np.full(n, EXTRA) if kind == "extra" else looks.cause,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from calibration.rig import CameraSensor, Extrinsic, LidarSensor, RadarSensor
 from calibration.se3 import SE3
-from fusion.training.clips import CLUTTER, EXTRA, GHOST, OBJECT
+from fusion.training.clips import GHOST, OBJECT
 from nodes.simulator.detections import camera, lidar, radar
 from nodes.simulator.detections.columns import Drawn, Kind
 from nodes.simulator.detections.faults import Effects, Sensor, radar_loss, seen_through_air
@@ -26,6 +25,7 @@ FloatArray = npt.NDArray[Any]  # float32 or float64
 FAR_M = 100.0
 """No errors were measured beyond."""
 _BORDER = 0.1  # rad, beyond the image's edge, where the middle of an object may lie that is partly in it
+_PHANTOMS = 1_000_000  # keys of phantoms; those of actors are below
 _RINGS = np.linspace(1.0, 60.0, 31)
 _EVEN = np.full(len(_RINGS) - 1, 1.0 / (len(_RINGS) - 1))  # clutter is uniform in range
 
@@ -84,14 +84,14 @@ def _lidar(stage: Stage, sensor: LidarSensor, looks: Looks, view: View) -> Drawn
     hit = lidar.found(m, looks, count, latents)
     again = hit & lidar.extra(m, looks, latents)
     parts = [
-        lidar.describe(m, looks.pick(hit), count[hit], "object", OBJECT, sensor.sweep_ns, rng),
-        lidar.describe(m, looks.pick(again), count[again], "extra", EXTRA, sensor.sweep_ns, rng),
+        lidar.describe(m, looks.pick(hit), count[hit], "object", sensor.sweep_ns, rng),
+        lidar.describe(m, looks.pick(again), count[again], "extra", sensor.sweep_ns, rng),
     ]
-    for phantoms, cause in _phantoms(stage, m.ghosts, view, effects.clutter + effects.near_echoes):
-        share = seen_through_air(phantoms.distance, effects.extinction[phantoms.frame], sensor.max_range_m)
-        share = share * np.sqrt(effects.beams[phantoms.frame]) if cause == GHOST else np.ones(phantoms.n)
-        rows = (rng.random(phantoms.n) < share) & (np.abs(phantoms.azimuth) < effects.half_view[phantoms.frame])
-        parts.append(lidar.describe(m, phantoms.pick(rows), np.zeros(0), "ghost", cause, sensor.sweep_ns, rng))
+    phantoms = _phantoms(stage, m.ghosts, view, effects.clutter + effects.near_echoes)
+    share = seen_through_air(phantoms.distance, effects.extinction[phantoms.frame], sensor.max_range_m)
+    share = np.where(phantoms.cause == GHOST, share * np.sqrt(effects.beams[phantoms.frame]), 1.0)
+    kept = (rng.random(phantoms.n) < share) & (np.abs(phantoms.azimuth) < effects.half_view[phantoms.frame])
+    parts.append(lidar.describe(m, phantoms.pick(kept), np.zeros(0), "ghost", sensor.sweep_ns, rng))
     return Drawn.joined(parts)
 
 
@@ -102,13 +102,13 @@ def _radar(stage: Stage, sensor: RadarSensor, looks: Looks, view: View) -> Drawn
     hit = radar.found(m, looks, weaker, latents)
     again = hit & radar.extra(m, looks, latents)
     parts = [
-        radar.describe(m, looks.pick(hit), sensor.ambiguity_mps, "object", OBJECT, rng),
-        radar.describe(m, looks.pick(again), sensor.ambiguity_mps, "extra", EXTRA, rng),
+        radar.describe(m, looks.pick(hit), sensor.ambiguity_mps, "object", rng),
+        radar.describe(m, looks.pick(again), sensor.ambiguity_mps, "extra", rng),
     ]
-    for phantoms, cause in _phantoms(stage, m.ghosts, view, effects.clutter):
-        quiet = np.exp(-0.1 * effects.noise_db[phantoms.frame])  # weak static returns drown first; assumed
-        rows = rng.random(phantoms.n) < quiet
-        parts.append(radar.describe(m, phantoms.pick(rows), sensor.ambiguity_mps, "ghost", cause, rng))
+    phantoms = _phantoms(stage, m.ghosts, view, effects.clutter)
+    quiet = np.exp(-0.1 * effects.noise_db[phantoms.frame])  # weak static returns drown first; assumed
+    phantoms = phantoms.pick(rng.random(phantoms.n) < quiet)
+    parts.append(radar.describe(m, phantoms, sensor.ambiguity_mps, "ghost", rng))
     return Drawn.joined(parts)
 
 
@@ -117,32 +117,32 @@ def _camera(stage: Stage, sensor: CameraSensor, looks: Looks, view: View) -> Dra
     frames = len(stage.times)
     true = _remounted(sensor, sensor.ego_SE3_sensor @ effects.mounting.inverse())
     pitch = Latents(np.arange(frames), np.zeros(frames, np.int64), rng).normal(camera.PITCH_RHO)
-    parts = []
-    for group, cause in ((looks, OBJECT), *_phantoms(stage, m.ghosts, view, np.zeros(frames))):
-        box = camera.true_boxes(group, true)
-        shown = np.isfinite(box[:, 0])
-        group, box = group.pick(shown), box[shown]
-        clean = _clean(box, true, group, stage)
-        group, box = group.pick(clean), box[clean]
-        dimmed = effects.dimmed[group.frame] + effects.extinction[group.frame] * group.distance
-        drawn: list[tuple[npt.NDArray[np.bool_], Kind, int]]
-        if cause == OBJECT:
-            latents = Latents(group.frame, group.key, rng)
-            hit = camera.found(m, group, box[:, 3] - box[:, 1], true, dimmed, latents)
-            drawn = [(hit, "object", OBJECT), (hit & camera.extra(m, group, latents), "extra", EXTRA)]
-        else:
-            drawn = [(rng.random(group.n) < np.exp(-dimmed), "ghost", cause)]
-        for rows, kind, why in drawn:
-            parts.append(camera.describe(m, group.pick(rows), box[rows], true, dimmed[rows], kind, why, pitch, rng))
+    looks = Looks.joined([looks, _phantoms(stage, m.ghosts, view, np.zeros(frames))])
+    box = camera.true_boxes(looks, true)
+    shown = np.flatnonzero(np.isfinite(box[:, 0]))
+    shown = shown[_clean(box[shown], true, looks.pick(shown), stage)]
+    looks, box = looks.pick(shown), box[shown]
+    dimmed = effects.dimmed[looks.frame] + effects.extinction[looks.frame] * looks.distance
+    latents = Latents(looks.frame, looks.key, rng)
+    object_ = looks.cause == OBJECT
+    hit = object_ & camera.found(m, looks, box[:, 3] - box[:, 1], true, dimmed, latents)
+    again = hit & camera.extra(m, looks, latents)
+    ghost = ~object_ & (rng.random(looks.n) < np.exp(-dimmed))
+    kinds: list[tuple[npt.NDArray[np.bool_], Kind]] = [(hit, "object"), (again, "extra"), (ghost, "ghost")]
+    parts = [
+        camera.describe(m, looks.pick(rows), box[rows], true, dimmed[rows], kind, pitch, rng) for rows, kind in kinds
+    ]
     return camera.lifted(Drawn.joined(parts), sensor)
 
 
-def _phantoms(stage: Stage, ghosts: Ghosts, view: View, clutter: FloatArray) -> Iterator[tuple[Looks, int]]:
-    """What is no object, with its cause. clutter: (T,) more of them a frame, near the sensor."""
-    yield lasting(ghosts, stage.field, stage.ego, view, stage.rng), GHOST
-    yield flickers(ghosts, len(stage.times), view, stage.rng), CLUTTER
+def _phantoms(stage: Stage, ghosts: Ghosts, view: View, clutter: FloatArray) -> Looks:
+    """What is no object. clutter: (T,) more of them a frame, near the sensor."""
+    rng = stage.rng
+    parts = [lasting(ghosts, stage.field, stage.ego, view, rng), flickers(ghosts, len(stage.times), view, rng)]
     if clutter.any():
-        yield scattered(ghosts, stage.rng.poisson(clutter), _EVEN, _RINGS, view, stage.rng), CLUTTER
+        parts.append(scattered(ghosts, rng.poisson(clutter), _EVEN, _RINGS, view, rng, series=2))
+    phantoms = Looks.joined(parts)
+    return phantoms._replace(key=phantoms.key + _PHANTOMS)
 
 
 def _clean(box: FloatArray, sensor: CameraSensor, looks: Looks, stage: Stage) -> npt.NDArray[np.bool_]:

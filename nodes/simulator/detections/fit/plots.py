@@ -171,13 +171,14 @@ def _redrawn(model: DetectionModel, seen: Table, sensor: CameraSensor) -> FloatA
     n = len(order)
     frame = seen["message"].astype(np.int64)
     looks = Looks(
-        frame=frame, key=seen["identity"].astype(np.int64), object_id=np.arange(n), centre=seen["centre"],
+        frame=frame, key=seen["identity"].astype(np.int64), object_id=np.arange(n), cause=np.zeros(n, np.uint8),
+        centre=seen["centre"],
         yaw=seen["yaw"], size=seen["size"], velocity=np.zeros((n, 2)),
         group=GROUP_OF_CLASS[seen["class_id"].astype(int)], said=np.full(n, -1), distance=seen["distance"],
         azimuth=seen["azimuth"], visible=seen["visible"], sr=seen["sr"], crowded=np.zeros(n),
     )  # fmt: skip
     pitch = rng.standard_normal(int(frame.max()) + 1)
-    boxes = camera.describe(model.camera, looks, seen["box2d"], sensor, np.zeros(n), "object", 0, pitch, rng)
+    boxes = camera.describe(model.camera, looks, seen["box2d"], sensor, np.zeros(n), "object", pitch, rng)
     found: Drawn = camera.lifted(boxes, sensor)
     of = found.columns["object_id"].astype(np.int64)
     again = {name: seen[name][of] for name in ("centre", "origin", "distance")}
