@@ -23,7 +23,8 @@ WHOLE = 0.7
 
 
 class Drawn(NamedTuple):
-    """Detections of one sensor: the frame of each, and `DETECTION_COLUMNS` in the ego frame of its message."""
+    """Detections of one sensor: the frame of each, and those of `DETECTION_COLUMNS` that it measures, in the ego frame
+    of its message."""
 
     frame: IntArray
     columns: dict[str, npt.NDArray[Any]]
@@ -39,19 +40,14 @@ class Drawn(NamedTuple):
     def joined(parts: list[Drawn]) -> Drawn:
         return Drawn(
             np.concatenate([part.frame for part in parts]),
-            {name: np.concatenate([part.columns[name] for part in parts]) for name in DETECTION_COLUMNS},
+            {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
         )
 
     @staticmethod
     def of(frame: IntArray, **columns: npt.ArrayLike) -> Drawn:
-        """Columns that are not given are NaN, or 0 where whole numbers."""
-        n, out = len(frame), {}
-        for name, (kind, shape) in DETECTION_COLUMNS.items():
-            if name in columns:
-                out[name] = np.asarray(columns[name], dtype=np.dtype(kind))
-            else:
-                out[name] = np.full((n, *shape), np.nan if kind == "<f4" else 0, np.dtype(kind))
-        return Drawn(frame, out)
+        """Each in the type of its column; what a sensor does not measure is left out."""
+        types = {name: np.dtype(DETECTION_COLUMNS[name][0]) for name in columns}
+        return Drawn(frame, {name: np.asarray(column, dtype=types[name]) for name, column in columns.items()})
 
 
 def error(errors: Errors, kind: Kind, visible: Floats, latents: Latents) -> npt.NDArray[np.float32]:

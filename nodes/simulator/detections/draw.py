@@ -199,7 +199,7 @@ def _table(drawn: list[Drawn], frames: int) -> tuple[Columns, npt.NDArray[np.int
     for name, (kind, shape) in DETECTION_COLUMNS.items():
         column = np.empty((len(order), *shape), np.dtype(kind))
         for number, d in enumerate(drawn):
-            column[place[ends[number] : ends[number + 1]]] = d.columns[name]
+            column[place[ends[number] : ends[number + 1]]] = d.columns.get(name, np.nan)
         table[name] = column
     count = np.bincount(slot, minlength=frames * sensors)
     return table, np.concatenate([[0], np.cumsum(count)]).astype(np.int64)

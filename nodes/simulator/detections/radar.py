@@ -94,6 +94,7 @@ def describe(model: RadarModel, looks: Looks, ambiguity: float, kind: Kind, rng:
         radial_speed=rate,
         radial_sigma=sigma,
         class_score=class_score,
+        time_offset_ns=np.zeros(n),
         score=logistic(np.maximum(logit, -2.94)),
         points=np.maximum(np.round(np.exp(points)), 1.0),
         object_id=looks.object_id,
