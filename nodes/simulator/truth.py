@@ -19,7 +19,6 @@ _CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z i
 
 
 def objects(
-    world: World,
     actors: Sequence[Actor],
     t: float,
     odom_SE3_world: SE3,
@@ -42,9 +41,7 @@ def objects(
     )
 
 
-def behaviour(
-    world: World, actors: Sequence[Actor], t: float, odom_SE3_world: SE3, time_to_collision: FloatArray
-) -> TruthBehaviour:
+def behaviour(actors: Sequence[Actor], t: float, odom_SE3_world: SE3, time_to_collision: FloatArray) -> TruthBehaviour:
     """What ``actors`` (K) are doing at ``t``. time_to_collision: (K,) s."""
     under_way = [actor.manoeuvre(t) for actor in actors]
     return TruthBehaviour(

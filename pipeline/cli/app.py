@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from pipeline.cli import convert, evaluate, faults, live, look, machine, play, robustness
+from pipeline.cli import convert, evaluate, faults, live, look, machine, play, realism, robustness, simulate
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 app.command()(play.demo)
 app.command()(play.replay)
 app.command()(play.record)
+app.command()(simulate.simulate)
+app.command()(realism.realism)
 app.command()(live.live)
 app.command()(faults.faults)
 app.command()(convert.convert)

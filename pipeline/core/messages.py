@@ -250,8 +250,7 @@ class Scene(Payload, frozen=True, kw_only=True):
 
     state_cov orders position x, y, z, velocity x, y (m, m/s). weight: share of the last update's precision that each
     sensor gave, rows sum to 1, all zero while a track coasts. existence: 0..1. age: frame sets since birth.
-    coasted: frame sets since the last update. trail of identity: track_id never reused within a run.
-    skipped: frame sets before this one that fusion never got; a replay that follows the run passes over them.
+    coasted: frame sets since the last update. track_id: never reused. skipped: frame sets that fusion never got.
     """
 
     index: int

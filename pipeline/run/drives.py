@@ -1,4 +1,5 @@
-"""From what a person names to a drive: a path of any known layout, a run's folder, or `generated[:SEED[:SECONDS]]`.
+"""From what a person names to a drive: a path of any known layout, a run's folder, `generated[:SEED[:SECONDS]]` or
+`simulated:SCENARIO[:SEED[:SECONDS]]`.
 
 Any of them may be given faults.
 """
@@ -33,6 +34,10 @@ def open_named(name: str, faults: Sequence[str] = (), fault_seed: int = 0) -> Dr
 def _open(name: str) -> Drive:
     if name == "generated" or name.startswith("generated:"):
         return _generated(name)
+    if name.startswith("simulated:"):
+        from nodes.simulator.named import open_simulated  # ray casting and rendering take long to import
+
+        return open_simulated(name)
     recording = recording_of(Path(name))
     return open_drive(recording or Path(name))
 

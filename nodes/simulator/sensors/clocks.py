@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.rig import Clock as ClockSpec
-from calibration.rig import Modality
 from pipeline.core.settings import Settings
 from pipeline.sync.clock_model import ClockSettings, Reading, SensorClock
 from pipeline.sync.envelope import EnvelopeSettings
@@ -46,7 +45,7 @@ class ClockBehaviour(Settings, frozen=True):
     hiccup_s: float = 0.03
 
 
-BEHAVIOURS: dict[Modality, ClockBehaviour] = {
+BEHAVIOURS: dict[str, ClockBehaviour] = {
     "camera": ClockBehaviour(latency_s=0.012, tail_s=0.003, hiccup_s=0.06, jitter_s=50e-6),
     "lidar": ClockBehaviour(latency_s=0.003, tail_s=0.0015, jitter_s=2e-6, period_jitter_s=50e-6),
     "radar": ClockBehaviour(latency_s=0.025, tail_s=0.004, jitter_s=200e-6, period_jitter_s=500e-6),

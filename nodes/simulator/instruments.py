@@ -1,0 +1,199 @@
+"""`Instruments`: every sensor of a rig in a world, each where it really sits, and the truth about what it sees.
+
+Scenes, ray-casting hierarchies and renderers are made when they are first needed: a process that plays one radar makes
+no renderer.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import cached_property, lru_cache, partial
+
+import numpy as np
+import numpy.typing as npt
+
+from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig, Sensor
+from calibration.se3 import SE3
+from nodes.simulator import truth
+from nodes.simulator.field_of_view import in_view
+from nodes.simulator.odometry import Odometry
+from nodes.simulator.sensors.camera import CameraRenderer, Exposure, camera_image
+from nodes.simulator.sensors.lidar import lidar_sweep
+from nodes.simulator.sensors.radar import radar_scan
+from nodes.simulator.sensors.raycast import Caster
+from nodes.simulator.sensors.render.scene import Scene
+from nodes.simulator.sensors.visibility import visible_share
+from nodes.simulator.settings import SimulationSettings
+from nodes.simulator.world.contact import time_to_collision
+from nodes.simulator.world.world import Actor, World
+from nodes.weather.camera import weathered_image
+from nodes.weather.lidar import weathered_sweep
+from nodes.weather.radar import weathered_scan
+from pipeline.core.messages import CameraImage, EgoPose, PointCloud, RadarScan, TruthObjects
+from pipeline.core.truth import TruthBehaviour, TruthSensor, TruthVisibility
+
+_LABELLED_M = 120.0  # from the ego; what is further is no label
+
+
+class Instruments:
+    """All sensors of ``rig``. Times are seconds since the start of the scenario.
+
+    Not to be shared by threads: a renderer belongs to the thread that made it.
+    """
+
+    def __init__(self, world: World, rig: Rig, settings: SimulationSettings) -> None:
+        self.world = world
+        self.rig = rig
+        self.settings = settings
+        self._mounted = {sensor.name: self._place(sensor) for sensor in rig.sensors}
+        self._renderers: dict[str, CameraRenderer] = {}
+        self._sweep = lru_cache(maxsize=2)(self._cast_sweep)  # the labels of a sweep's end count its returns
+        self._exposure = lru_cache(maxsize=2)(self._draw)  # weather that is injected later asks for the depth again
+
+    # --- what sensors give
+
+    def image(self, camera: CameraSensor, t: float, rng: np.random.Generator) -> CameraImage:
+        """One exposure; ``t`` is the middle of that of the middle row."""
+        exposure = self._exposure(camera.name, t)
+        weather = self.world.weather
+        seen = weathered_image(exposure.image_bgr, _along_ray(exposure, camera), weather, rng)
+        return camera_image(exposure._replace(image_bgr=seen), rng)
+
+    def sweep(self, lidar: LidarSensor, t: float, rng: np.random.Generator) -> PointCloud:
+        """One sweep that ends at ``t``. Its noise belongs to the sweep, whoever asks; ``rng`` is for the weather."""
+        cloud, _ = self._sweep(lidar.name, t)
+        points = weathered_sweep(cloud.points, self.world.weather, lidar.max_range_m, rng)
+        return PointCloud(points=points)
+
+    def scan(self, radar: RadarSensor, t: float, rng: np.random.Generator) -> RadarScan:
+        """One cycle whose middle is at ``t``."""
+        clear = radar_scan(self.caster, radar, t, rng, self._mounted[radar.name])
+        points = weathered_scan(clear.points, self.world.weather, rng)
+        return RadarScan(points=points, ambiguity_mps=clear.ambiguity_mps)
+
+    def pose(self, t: float) -> EgoPose:
+        """Dead reckoning."""
+        return self.odometry.message(t)
+
+    def depth(self, camera: str, t: float) -> npt.NDArray[np.float32]:
+        """(H, W) float32 metres along the rays of an exposure, inf for the sky."""
+        sensor = self.rig[camera]
+        assert isinstance(sensor, CameraSensor), f"{camera} is no camera"
+        return _along_ray(self._exposure(camera, t), sensor)
+
+    # --- what is true
+
+    def objects(self, t: float) -> TruthObjects:
+        """Labels around the ego, with the returns of the first LiDAR where a sweep of it ends at ``t``."""
+        actors, which = self._labelled(t)
+        points = None
+        if self.rig.lidars:
+            _, of_point = self._sweep(self.rig.lidars[0].name, t)
+            counts = np.bincount(of_point[of_point >= 0], minlength=len(self.world.actors))
+            points = counts[which].astype(np.int32)
+        shares = [self._shares(sensor, which, t) for sensor in (self.rig.cameras or self.rig.lidars)]
+        visibility = np.max(shares, axis=0) if shares else None
+        return truth.objects(actors, t, self.odometry.odom_SE3_world(t), points, visibility)
+
+    def behaviour(self, t: float) -> TruthBehaviour:
+        actors, which = self._labelled(t)
+        contact = time_to_collision(self.world, t)[which]
+        return truth.behaviour(actors, t, self.odometry.odom_SE3_world(t), contact)
+
+    def visibility(self, sensor: Sensor, t: float) -> TruthVisibility:
+        """What one camera, LiDAR or radar could see of each label."""
+        actors, which = self._labelled(t)
+        boxes = np.full((len(actors), 4), np.nan, np.float32)
+        if isinstance(sensor, CameraSensor):
+            cam_SE3_world = self._world_SE3(sensor, t).inverse()
+            boxes = truth.image_boxes(actors, t, cam_SE3_world, sensor.intrinsics, sensor.width, sensor.height)
+        return TruthVisibility(
+            sensor=sensor.name,
+            object_id=np.array([actor.object_id for actor in actors], dtype=np.int64),
+            visibility=self._shares(sensor, which, t),
+            box2d=boxes,
+        )
+
+    def sensor(self, sensor: Sensor, clock_offset_ns: int, clock_skew_ppb: float) -> TruthSensor:
+        """Where a sensor really sits, and how wrong its clock is."""
+        mounted = self._mounted[sensor.name]
+        return TruthSensor(
+            sensor=sensor.name,
+            clock_offset_ns=clock_offset_ns,
+            clock_skew_ppb=clock_skew_ppb,
+            translation=tuple(mounted.translation.tolist()),
+            rotation_wxyz=tuple(mounted.quaternion.tolist()),
+        )
+
+    # --- made once
+
+    @cached_property
+    def caster(self) -> Caster:
+        return Caster(self.world)
+
+    @cached_property
+    def odometry(self) -> Odometry:
+        return Odometry(self.world.ego, self.world.duration, self.settings.odometry, self.drawn_once("odometry"))
+
+    def mounted(self, sensor: Sensor) -> SE3:
+        """``ego_SE3_sensor`` as it really is."""
+        return self._mounted[sensor.name]
+
+    def drawn_once(self, what: str) -> np.random.Generator:
+        """For errors that last a whole drive: the same for the same seed and ``what``."""
+        return np.random.default_rng([self.world.seed, zlib.crc32(what.encode())])
+
+    @cached_property
+    def _scene(self) -> Scene:
+        return Scene(self.world)
+
+    def _place(self, sensor: Sensor) -> SE3:
+        """``ego_SE3_sensor`` as it really is: near where the rig says."""
+        rng = self.drawn_once(f"place of {sensor.name}")
+        error = np.concatenate(
+            [
+                rng.normal(0.0, self.settings.mounting.position, 3),
+                rng.normal(0.0, self.settings.mounting.angle, 3),
+            ]
+        )
+        return sensor.ego_SE3_sensor @ SE3.exp(error)
+
+    def _draw(self, camera: str, t: float) -> Exposure:
+        sensor = self.rig[camera]
+        assert isinstance(sensor, CameraSensor), f"{camera} is no camera"
+        if camera not in self._renderers:
+            self._renderers[camera] = CameraRenderer(self.world, sensor, self._scene)
+        return self._renderers[camera].frame(t, ego_SE3_camera=self._mounted[camera])
+
+    def _cast_sweep(self, lidar: str, t: float) -> tuple[PointCloud, npt.NDArray[np.int32]]:
+        sensor = self.rig[lidar]
+        assert isinstance(sensor, LidarSensor), f"{lidar} is no LiDAR"
+        rng = np.random.default_rng([self.world.seed, round(t * 1e6), zlib.crc32(lidar.encode())])
+        return lidar_sweep(self.caster, sensor, t, rng, self._mounted[lidar])
+
+    def _labelled(self, t: float) -> tuple[list[Actor], npt.NDArray[np.int64]]:
+        """Actors that are labelled at ``t``, and their indices in the world."""
+        here = self.world.ego.position(t)
+        away = [np.linalg.norm(actor.motion.position(t) - here) for actor in self.world.actors]
+        which = np.flatnonzero(np.array(away) < _LABELLED_M)
+        return [self.world.actors[i] for i in which], which
+
+    def _shares(self, sensor: Sensor, which: npt.NDArray[np.int64], t: float) -> npt.NDArray[np.float32]:
+        shares = visible_share(self.caster, t, self._world_SE3(sensor, t), partial(in_view, sensor))
+        return shares[which].astype(np.float32)
+
+    def _world_SE3(self, sensor: Sensor, t: float) -> SE3:
+        return self.world.ego.pose(t) @ self._mounted[sensor.name]
+
+
+def _along_ray(exposure: Exposure, camera: CameraSensor) -> npt.NDArray[np.float32]:
+    """(H, W) metres from the camera, from metres along the optical axis."""
+    return np.asarray(exposure.depth * _stretch(camera), np.float32)
+
+
+@lru_cache(maxsize=16)
+def _stretch(camera: CameraSensor) -> npt.NDArray[np.float32]:
+    """(H, W) length of a pixel's ray for one metre along the axis."""
+    u, v = np.meshgrid(np.arange(camera.width, dtype=np.float64), np.arange(camera.height, dtype=np.float64))
+    rays = camera.intrinsics.unproject(np.stack([u, v], axis=-1).reshape(-1, 2))
+    return np.asarray((np.linalg.norm(rays, axis=1) / rays[:, 2]).reshape(u.shape), np.float32)
