@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
-from nodes.simulator.world.mesh import Mesh, box
+from nodes.simulator.world.bodies.cars import CARS, car
+from nodes.simulator.world.bodies.people import bicycle, motorcycle, walker
+from nodes.simulator.world.bodies.things import barrier, cone
+from nodes.simulator.world.bodies.trucks import box_truck, bus, lorry
+from nodes.simulator.world.mesh import Mesh
 
 
 class Shape(NamedTuple):
-    """kind: of `CLASSES`. size: length, width, height, m; the mesh fills that box and lies within it, x forward, origin
-    in the middle of its underside. phases: meshes of a gait, one for each equal part of a stride (one mesh: it does not
-    walk). stride: distance in which the phases repeat, m; 0 = never."""
+    """kind: of `CLASSES`. size: length, width, height, m; the mesh fills that box and lies within it (of a
+    gait, all phases together), x forward, origin in the middle of its underside. phases: meshes of a gait, one for each
+    equal part of a stride (one mesh: it does not walk). stride: distance in which the phases repeat, m; 0 = never."""
 
     kind: str
     size: tuple[float, float, float]
@@ -20,23 +25,30 @@ class Shape(NamedTuple):
 
 
 _SIZES: dict[str, tuple[str, tuple[float, float, float]]] = {
-    "sedan": ("car", (4.7, 1.83, 1.45)),
-    "hatchback": ("car", (4.1, 1.78, 1.50)),
-    "suv": ("car", (4.7, 1.92, 1.72)),
-    "van": ("car", (5.2, 2.0, 2.1)),
-    "pickup": ("truck", (5.5, 2.0, 1.85)),
+    **{name: ("truck" if name == "pickup" else "car", of.size) for name, of in CARS.items()},
     "box_truck": ("truck", (8.2, 2.5, 3.4)),
     "lorry": ("truck", (12.0, 2.55, 3.9)),
     "bus": ("bus", (12.0, 2.55, 3.2)),
     "motorcycle": ("motorcycle", (2.2, 0.85, 1.75)),
     "bicycle": ("bicycle", (1.8, 0.62, 1.75)),
-    "adult": ("pedestrian", (0.55, 0.60, 1.75)),
-    "child": ("pedestrian", (0.40, 0.42, 1.15)),
+    "adult": ("pedestrian", (0.80, 0.60, 1.75)),
+    "child": ("pedestrian", (0.52, 0.42, 1.15)),
     "cone": ("traffic_cone", (0.36, 0.36, 0.70)),
     "barrier": ("barrier", (0.6, 2.0, 1.0)),
 }
 
 SHAPE_NAMES = tuple(_SIZES)
+
+_BODIES: dict[str, Callable[[tuple[float, float, float]], Mesh]] = {
+    "box_truck": box_truck,
+    "lorry": lorry,
+    "bus": bus,
+    "motorcycle": motorcycle,
+    "bicycle": bicycle,
+    "cone": cone,
+    "barrier": barrier,
+}
+_STRIDES = {"adult": (1.45, 0.13), "child": (0.95, 0.18)}  # m; the head's share of the height
 
 
 @functools.cache
@@ -47,4 +59,7 @@ def shape(name: str) -> Shape:
         KeyError: no such shape; see `SHAPE_NAMES`.
     """
     kind, size = _SIZES[name]
-    return Shape(kind, size, (box(size, "paint", (128, 128, 128)),))
+    if name in _STRIDES:
+        stride, head = _STRIDES[name]
+        return Shape(kind, size, walker(size, head), stride)
+    return Shape(kind, size, (car(CARS[name]) if name in CARS else _BODIES[name](size),))

@@ -11,6 +11,7 @@ from nodes.simulator.sensors.render.levels import Levels
 from nodes.simulator.world.environment import Light
 
 _TILE = 256
+_SKY_GAIN = 1.7  # a sky that is seen is brighter than one that is averaged over the hemisphere
 _SKY = (256, 1024)  # rows from 10 degrees below the horizon to the zenith, columns once around
 
 
@@ -53,6 +54,7 @@ def sky_panorama(light: Light, levels: Levels, seed: int) -> npt.NDArray[np.floa
     haze = np.exp(-up * 14.0) * 0.6 * flat
     out = sky * (1.0 - haze) + overcast * haze
     below = np.clip(-np.degrees(elevation)[..., None] / 1.5, 0.0, 1.0)
+    out = _SKY_GAIN * out
     return np.asarray(out * (1.0 - below) + (levels.ground * 0.8 + 0.1 * levels.horizon) * below, np.float32)
 
 

@@ -61,7 +61,7 @@ def test_an_object_is_drawn_within_its_box_at_the_time_of_each_row(name: str) ->
     seen = renderer(world, sensor).frame(0.5)
     for index, of in enumerate(world.actors):
         v, u = np.nonzero(seen.object_id == of.object_id)
-        assert len(u) > 30
+        assert len(u) > 15
         corners = box_rows_at_their_time(world, sensor, index, 0.5)
         low, high = corners.min(axis=0) - 1.0, corners.max(axis=0) + 1.0
         assert (u >= low[0]).all()
