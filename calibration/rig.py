@@ -122,12 +122,14 @@ class LidarSensor(_Mounted, frozen=True, tag_field="modality", tag="lidar", kw_o
     """LiDAR frame as its maker defines it; sweep_ns is the time one sweep takes.
 
     model: the unit, where it is known; it then says where the beams point, and ``beams`` may be 0.
+    view_deg: width of what it sees, around its x axis.
     """
 
     model: LidarModel = ""
     sweep_ns: int = 100_000_000
     beams: int = 0  # 0 = unknown
     max_range_m: float = 200.0
+    view_deg: float = 360.0
 
     modality = "lidar"
 
@@ -135,6 +137,7 @@ class LidarSensor(_Mounted, frozen=True, tag_field="modality", tag="lidar", kw_o
         super().__post_init__()
         _check(self.sweep_ns > 0, "sweep_ns", "> 0", self.sweep_ns)
         _check(self.beams >= 0, "beams", ">= 0", self.beams)
+        _check(0 < self.view_deg <= 360, "view_deg", "above 0, at most 360", self.view_deg)
         _check(self.max_range_m > 0, "max_range_m", "> 0", self.max_range_m)
 
 
@@ -142,17 +145,20 @@ class RadarSensor(_Mounted, frozen=True, tag_field="modality", tag="radar", kw_o
     """Radar frame: x along boresight, y left, z up.
 
     ambiguity_mps: width of the unambiguous Doppler interval, m/s; 0 = none. model: kind of radar; empty = unknown.
+    view_deg: width of what it sees, around its x axis.
     """
 
     model: RadarModel = ""
     ambiguity_mps: float = 0.0
     max_range_m: float = 150.0
+    view_deg: float = 360.0
 
     modality = "radar"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check(self.ambiguity_mps >= 0, "ambiguity_mps", ">= 0", self.ambiguity_mps)
+        _check(0 < self.view_deg <= 360, "view_deg", "above 0, at most 360", self.view_deg)
         _check(self.max_range_m > 0, "max_range_m", "> 0", self.max_range_m)
 
 

@@ -23,6 +23,7 @@ from nodes.view_boxes import BoxDrawing, Boxes
 from nodes.view_geometry import height_colors
 from nodes.view_style import CONFIRMED, MODALITY_COLORS, sensor_color, tracks_of, truth_of
 from pipeline.core.arrays import Payload
+from pipeline.core.labels import in_odom
 from pipeline.core.messages import (
     CLASSES,
     CameraImage,
@@ -233,7 +234,8 @@ class RerunLog:
     def _truth(self, message: Message) -> None:
         truth = message.payload
         assert isinstance(truth, TruthObjects)
-        boxes = truth_of(truth)
+        ego = self._path[-1][1] if self._path else SE3.identity()
+        boxes = truth_of(in_odom(truth, SE3.stack([ego] * len(truth.object_id))) if len(truth.object_id) else truth)
         self._boxes.draw_in_world("world/truth", boxes, labels=False)
         self._boxes.draw_in_images("truth", boxes, message.stamp.time_ns, None)
 

@@ -125,7 +125,7 @@ class NuScenesDrive(IndexedDrive):
         rows = self._tables.annotations[i]
         truth = truth_objects(
             self._labels[i],
-            velocities(self._labels, self._sample_times_ns, i),
+            velocities(self._labels, lambda j: np.full(len(self._labels[j]), self._sample_times_ns[j]), i),
             visibility=[_VISIBILITY.get(row.visibility_token, float("nan")) for row in rows],
         )
         counts = np.array([row.num_lidar_pts for row in rows], dtype=np.int32)

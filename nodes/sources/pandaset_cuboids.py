@@ -73,15 +73,12 @@ class Cuboids:
                 alias[pair[1]] = pair[0]
         number = {uuid: k for k, uuid in enumerate(sorted(set(alias.values())))}
         self.frames: list[list[Label]] = []
+        self.lidars: list[list[int]] = []  # that each label was made on
         for i, frame in enumerate(rows):
             present = {row["uuid"] for row in frame}
-            self.frames.append(
-                [
-                    _label(row, number[alias[row["uuid"]]], folder / f"{i:02d}.csv")
-                    for row in frame
-                    if row["cuboids.sensor_id"] != "1" or row["cuboids.sibling_id"] not in present
-                ]
-            )
+            kept = [row for row in frame if row["cuboids.sensor_id"] != "1" or row["cuboids.sibling_id"] not in present]
+            self.frames.append([_label(row, number[alias[row["uuid"]]], folder / f"{i:02d}.csv") for row in kept])
+            self.lidars.append([int(row["cuboids.sensor_id"] == "1") for row in kept])
 
     def frame(self, i: int) -> list[Label]:
         """Labels of frame ``i``, world frame. Raises BadInput where its file could not be read."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +36,13 @@ def truth_objects(
     velocity: npt.NDArray[np.float32] | None = None,
     xyz: npt.NDArray[np.float32] | None = None,
     visibility: Sequence[float] | None = None,
+    time_offset_ns: npt.NDArray[np.int32] | None = None,
+    frame: Literal["odom", "ego"] = "odom",
 ) -> TruthObjects:
-    """Labels of one frame. velocity (K, 2) m/s, else unknown; xyz (N, 3) odom frame, else lidar_points unknown."""
+    """Labels of one frame. velocity (K, 2) m/s, else unknown; xyz (N, 3) the labels' frame, else lidar_points unknown.
+
+    time_offset_ns (K,): see `TruthObjects`.
+    """
     k = len(labels)
     position = np.array([label.position for label in labels], dtype=np.float64).reshape(k, 3)
     size = np.array([label.size for label in labels], dtype=np.float32).reshape(k, 3)
@@ -51,6 +57,8 @@ def truth_objects(
         velocity=unknown if velocity is None else velocity.astype(np.float32),
         lidar_points=np.full(k, -1, np.int32) if xyz is None else points_in_boxes(xyz, position, size, yaw),
         visibility=np.full(k, np.nan, np.float32) if visibility is None else np.array(visibility, np.float32),
+        frame=frame,
+        time_offset_ns=np.zeros(0, np.int32) if time_offset_ns is None else time_offset_ns,
     )
 
 
@@ -75,19 +83,30 @@ def class_id(name: str) -> int:
     return CLASSES.index(name) if name in CLASSES else -1
 
 
-def velocities(frames: Sequence[Sequence[Label]], times_ns: npt.NDArray[np.int64], i: int) -> npt.NDArray[np.float32]:
+def velocities(
+    frames: Sequence[Sequence[Label]], held_ns: Callable[[int], npt.NDArray[np.int64]], i: int
+) -> npt.NDArray[np.float32]:
     """(K, 2) m/s of the labels of frame ``i``: central difference over its neighbours, one-sided where an object enters
-    or leaves, NaN where it has no identity or is seen once."""
+    or leaves, NaN where it has no identity or is seen once.
+
+    held_ns: frame -> (K,) the instants at which its labels hold.
+    """
     around = [j for j in (i - 1, i, i + 1) if 0 <= j < len(frames)]
-    seen = {j: {label.identity: label.position for label in frames[j] if label.identity >= 0} for j in around}
+    seen = {
+        j: {
+            label.identity: (label.position, time_ns)
+            for label, time_ns in zip(frames[j], held_ns(j).tolist(), strict=True)
+            if label.identity >= 0
+        }
+        for j in around
+    }
     out = np.full((len(frames[i]), 2), np.nan, np.float32)
     for row, label in enumerate(frames[i]):
         at = [j for j in around if label.identity in seen[j]]
         if len(at) >= 2:
-            first, last = np.array(seen[at[0]][label.identity]), np.array(seen[at[-1]][label.identity])
-            elapsed_ns = int(times_ns[at[-1]] - times_ns[at[0]])
-            if elapsed_ns > 0:
-                out[row] = (last - first)[:2] / (elapsed_ns * 1e-9)
+            (first, first_ns), (last, last_ns) = seen[at[0]][label.identity], seen[at[-1]][label.identity]
+            if last_ns > first_ns:
+                out[row] = (np.array(last) - first)[:2] / ((last_ns - first_ns) * 1e-9)
     return out
 
 
@@ -98,15 +117,26 @@ def points_in_boxes(
     yaw: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.int32]:
     """(K,) int32: points (N, 3) inside each upright box (centre, length/width/height, yaw), all in one frame."""
-    by_x = xyz[np.argsort(xyz[:, 0])]
+    return np.array([len(rows) for rows in points_of_boxes(xyz, position, size, yaw)], np.int32)
+
+
+def points_of_boxes(
+    xyz: npt.NDArray[np.floating],
+    position: npt.NDArray[np.float64],
+    size: npt.NDArray[np.float32],
+    yaw: npt.NDArray[np.float64],
+) -> list[npt.NDArray[np.int64]]:
+    """For each box the rows of the points inside; see `points_in_boxes`."""
+    order = np.argsort(xyz[:, 0])
+    by_x = xyz[order]
     reach = np.hypot(size[:, 0], size[:, 1]) / 2
     left = np.searchsorted(by_x[:, 0], position[:, 0] - reach)
     right = np.searchsorted(by_x[:, 0], position[:, 0] + reach)
-    counts = np.zeros(len(position), np.int32)
+    rows = []
     for k in range(len(position)):
         offset = by_x[left[k] : right[k]] - position[k]
         c, s = np.cos(yaw[k]), np.sin(yaw[k])
         along, across = offset[:, 0] * c + offset[:, 1] * s, offset[:, 1] * c - offset[:, 0] * s
         inside = np.abs(np.stack([along, across, offset[:, 2]])) <= size[k, :, None] / 2
-        counts[k] = inside.all(axis=0).sum()
-    return counts
+        rows.append(order[left[k] : right[k]][inside.all(axis=0)])
+    return rows

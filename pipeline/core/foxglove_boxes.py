@@ -77,7 +77,7 @@ def labels(truth: TruthObjects, time: fg.Timestamp) -> list[fg.SceneEntity]:
         facts = {"class": name, "lidar_points": str(truth.lidar_points[i]), "visibility": f"{truth.visibility[i]:.2f}"}
         identity = f"{i}" if truth.object_id[i] < 0 else str(truth.object_id[i])
         pose = (truth.position[i], truth.size[i], float(truth.yaw[i]), truth.velocity[i])
-        entities.append(_box("odom", time, identity, *pose, TRUTH_RGB, 0.15, f"truth {name} {identity}", facts))
+        entities.append(_box(truth.frame, time, identity, *pose, TRUTH_RGB, 0.15, f"truth {name} {identity}", facts))
     return entities
 
 

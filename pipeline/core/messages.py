@@ -101,8 +101,7 @@ class PointCloud(Payload, frozen=True, kw_only=True):
     @property
     def xyz(self) -> Array:
         """(N, 3) float32 view, metres, lidar frame."""
-        view: Array = self.points.view("<f4").reshape(-1, POINT.itemsize // 4)[:, :3]
-        return view
+        return np.asarray(self.points.view("<f4").reshape(-1, POINT.itemsize // 4)[:, :3])
 
 
 class RadarScan(Payload, frozen=True, kw_only=True):
@@ -117,8 +116,7 @@ class RadarScan(Payload, frozen=True, kw_only=True):
     @property
     def xyz(self) -> Array:
         """(N, 3) float32 view, metres, radar frame."""
-        view: Array = self.points.view("<f4").reshape(-1, RADAR_POINT.itemsize // 4)[:, :3]
-        return view
+        return np.asarray(self.points.view("<f4").reshape(-1, RADAR_POINT.itemsize // 4)[:, :3])
 
 
 class ImuSample(Payload, frozen=True, kw_only=True):
@@ -145,12 +143,14 @@ class GnssFix(Payload, frozen=True, kw_only=True):
 
 
 class EgoPose(Payload, frozen=True, kw_only=True):
-    """``odom_SE3_ego`` at stamp.time_ns, with the ego velocity in the ego frame (NaN unknown)."""
+    """``odom_SE3_ego`` at stamp.time_ns, with the ego velocity in the ego frame; odom is one per epoch. NaN unknown.
+    velocity_sigma: 1-sigma of the linear, m/s, and the angular, rad/s: by which dead-reckoned poses drift."""
 
     position: Vector3
     rotation_wxyz: QuaternionWxyz
     linear_velocity: Vector3 = (float("nan"),) * 3
     angular_velocity: Vector3 = (float("nan"),) * 3
+    velocity_sigma: tuple[float, float] = (float("nan"),) * 2
 
     @property
     def odom_SE3_ego(self) -> SE3:
@@ -277,11 +277,12 @@ class Scene(Payload, frozen=True, kw_only=True):
 
 
 class TruthObjects(Payload, frozen=True, kw_only=True):
-    """Labelled objects at stamp.time_ns, odom frame. Only on `truth/*`; fusion never sees it. K objects.
+    """Labelled objects, K of them. Only on `truth/*`; fusion never sees it.
 
-    object_id: persistent across frames, or -1 where the data has no identities. velocity NaN where unknown.
-    lidar_points: returns inside the box, -1 unknown. visibility: 0..1, NaN unknown.
-    class_id: index into CLASSES, or -1: a label outside them, which is neither a hit nor a miss.
+    frame: ``ego`` = that when a label holds, where a dataset has no poses. time_offset_ns: (K,) when each holds
+    minus stamp.time_ns; (0,) where all hold at the stamp. object_id: persistent across frames, -1 where there are none.
+    class_id: index into CLASSES, or -1: a label outside them, which is neither a hit nor a miss. lidar_points: returns
+    in the box, -1 unknown. visibility: 0..1; it and velocity NaN where unknown.
     """
 
     object_id: Annotated[Array, Spec("<i8", "K")]
@@ -292,6 +293,8 @@ class TruthObjects(Payload, frozen=True, kw_only=True):
     velocity: Annotated[Array, Spec("<f4", "K", 2)]
     lidar_points: Annotated[Array, Spec("<i4", "K")]
     visibility: Annotated[Array, Spec("<f4", "K")]
+    time_offset_ns: Annotated[Array, Spec("<i4", "T")] = msgspec.field(default_factory=lambda: np.zeros(0, "<i4"))
+    frame: Literal["odom", "ego"] = "odom"
 
 
 # --- how the run itself is doing

@@ -53,6 +53,15 @@ class Boxes:
         return Boxes(*(np.concatenate([getattr(part, field) for part in parts]) for field in _FIELDS))
 
     @staticmethod
+    def where(which: BoolArray, then: Boxes, otherwise: Boxes) -> Boxes:
+        """Row by row one or the other; all (N,)."""
+        rows = np.flatnonzero(which)
+        fields = {field: getattr(otherwise, field).copy() for field in _FIELDS}
+        for field, values in fields.items():
+            values[rows] = getattr(then, field)[rows]
+        return Boxes(**fields)
+
+    @staticmethod
     def of_truth(truth: TruthObjects) -> Boxes:
         """Existence and score 1 for every object."""
         return Boxes(

@@ -1,8 +1,10 @@
 """Which output is scored against which labels, and which boxes count.
 
 Each output is paired with the label frame nearest in time and the labels are brought to the output's own instant
-(`TruthTrack.at`): what was said is never altered. A label frame further than the tolerance from every output is scored
-against nothing, so that a silent pipeline misses everything; one that merely falls between two outputs is passed over.
+(`TruthTrack.at`): what was said is not altered. Only where nothing is known of how any label of a frame moves is the
+output brought to the labels' instant, at its own velocities. A label frame further than the tolerance from every output
+is scored against nothing, so that a silent pipeline misses everything; one that merely falls between two outputs is
+passed over.
 """
 
 from __future__ import annotations
@@ -14,20 +16,26 @@ import numpy as np
 
 from calibration.se3 import SE3
 from pipeline.core.messages import CLASSES, Scene
-from pipeline.evaluate.boxes import BoolArray, Boxes
+from pipeline.evaluate.boxes import BoolArray, Boxes, IntArray, centre_distance
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.detection import Sample
 from pipeline.evaluate.run_log import RunLog
 from pipeline.evaluate.truth import TruthTrack
 
+_SEEN_TOGETHER_M = 4.0  # what lies as near was seen at the same time; the widest threshold of a match
+
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What one source said at one instant; ego: odom_SE3_ego then. boxes: odom frame."""
+    """What one source said at one instant; ego: odom_SE3_ego then. boxes: odom frame.
+
+    times_ns: (N,) when each box was measured, where not all stand at the instant.
+    """
 
     time_ns: int
     ego: SE3
     boxes: Boxes
+    times_ns: IntArray | None = None
 
 
 def scene_outputs(run: RunLog) -> list[Output]:
@@ -40,8 +48,12 @@ def scene_outputs(run: RunLog) -> list[Output]:
 
 
 def sensor_outputs(run: RunLog, sensor: str) -> list[Output]:
-    """One sensor alone: its detections as they entered fusion, scored at the instant at which the sensor saw them."""
-    return [Output(f.slots[sensor].time_ns, f.ego, f.found[sensor]) for f in run.frames if sensor in f.found]
+    """One sensor alone: its detections as they entered fusion, scored at the instants at which the sensor saw them."""
+    return [
+        Output(f.slots[sensor].time_ns, f.ego, f.found[sensor], f.measured_ns[sensor])
+        for f in run.frames
+        if sensor in f.found
+    ]
 
 
 def truth_of(run: RunLog, config: EvalConfig) -> TruthTrack:
@@ -77,11 +89,17 @@ def samples(run: RunLog, outputs: Sequence[Output], truth: TruthTrack, config: E
 
 
 def sample(run: RunLog, truth: TruthTrack, frame: int, output: Output | None, config: EvalConfig) -> Sample:
-    """Labels of ``frame``, at the output's instant where there is one, and the output; both within the region."""
-    time_ns = int(truth.times_ns[frame]) if output is None else output.time_ns
-    ego = run.ego_at(time_ns) if output is None else output.ego
-    said = Boxes.empty() if output is None else output.boxes
+    """Labels of ``frame`` and the output, at one instant and within the region."""
+    stands_ns = truth.stands(frame)
+    if output is None or stands_ns is not None:
+        time_ns = int(truth.times_ns[frame]) if stands_ns is None else stands_ns
+        ego = run.ego_at(time_ns)
+        said = Boxes.empty() if output is None else output.boxes.moved((time_ns - output.time_ns) / 1e9)
+    else:
+        time_ns, ego, said = output.time_ns, output.ego, output.boxes
     labels, points = truth.at(time_ns, frame)
+    if output is not None and output.times_ns is not None and stands_ns is None:
+        labels, points = truth.at(_seen_ns(labels, output, output.times_ns), frame)
     known = np.isin(labels.class_id, config.class_ids)
     near = inside(labels, ego, config)
     seen = (points < 0) | (points >= config.min_lidar_points)
@@ -92,6 +110,15 @@ def sample(run: RunLog, truth: TruthTrack, frame: int, output: Output | None, co
         labels[known & near & ~seen],
         said[countable(said, ego, config)],
     )
+
+
+def _seen_ns(labels: Boxes, output: Output, times_ns: IntArray) -> IntArray:
+    """(K,) when the sensor saw each label: as its nearest box, where one is near, else at the output's instant."""
+    distance = centre_distance(labels, output.boxes)
+    if not distance.size:
+        return np.full(len(labels), output.time_ns)
+    near = distance.min(axis=1) < _SEEN_TOGETHER_M
+    return np.where(near, times_ns[distance.argmin(axis=1)], output.time_ns)
 
 
 def countable(said: Boxes, ego: SE3, config: EvalConfig) -> BoolArray:

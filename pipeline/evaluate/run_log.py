@@ -10,12 +10,14 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from calibration.rig import Rig
 from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from pipeline.core.arrays import Payload
 from pipeline.core.errors import BadInput
+from pipeline.core.labels import held_ns, in_odom
 from pipeline.core.messages import (
     EgoPose,
     FrameSet,
@@ -42,7 +44,7 @@ class AlignedFrame:
     """A frame set with its detections as boxes in the odom frame.
 
     ego: odom_SE3_ego. slots: by sensor, their detections taken out. found: by sensor, where it is not missing; the
-    boxes stand where the sensor saw them at the slot's own time, since alignment moves only the vehicle.
+    boxes stand where the sensor saw them, each at its own instant measured_ns, since alignment moves only the vehicle.
     """
 
     index: int
@@ -51,6 +53,7 @@ class AlignedFrame:
     ego: SE3
     slots: dict[str, SensorSlot]
     found: dict[str, Boxes]
+    measured_ns: dict[str, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,13 +161,14 @@ def collect(messages: Iterable[Message], info: RunInfo, rig: Rig, source: str) -
             kinds.setdefault(type(message.payload), []).append(message)
     poses = [m for m in kinds.get(EgoPose, []) if m.topic == "pose/ego"]
     scenes = kinds.get(Scene, [])
+    ego = _ego(poses, frames, scenes)
     return RunLog(
         source,
         info,
         rig,
         scenes,
         frames,
-        kinds.get(TruthObjects, []),
+        [_in_odom(m, ego) for m in kinds.get(TruthObjects, [])],
         kinds.get(LedgerState, []),
         [m.payload for m in kinds.get(Timing, []) if isinstance(m.payload, Timing)],
         {m.source: m.payload for m in kinds.get(NodeStatus, []) if isinstance(m.payload, NodeStatus)},
@@ -173,7 +177,7 @@ def collect(messages: Iterable[Message], info: RunInfo, rig: Rig, source: str) -
             for m in kinds.get(StreamStatus, [])
             if isinstance(m.payload, StreamStatus)
         },
-        _ego(poses, frames, scenes),
+        ego,
         bool(poses),
         faults=_faults(kinds.get(TruthSensor, []), rig),
     )
@@ -188,6 +192,11 @@ def _aligned(message: Message, frames: FrameSet) -> AlignedFrame:
         pose,
         {slot.sensor: msgspec.structs.replace(slot, detections=None) for slot in frames.slots},
         {s.sensor: Boxes.of_detections(s.detections, pose) for s in frames.slots if s.detections is not None},
+        {
+            s.sensor: message.stamp.time_ns + s.detections.time_offset_ns.astype(np.int64)
+            for s in frames.slots
+            if s.detections is not None
+        },
     )
 
 
@@ -209,6 +218,15 @@ def _faults(told: list[Message], rig: Rig) -> tuple[str, ...]:
         else:
             out += [f"{sensor}.{fault}" for sensor in sorted(sensors)]
     return tuple(out)
+
+
+def _in_odom(message: Message, ego: Trajectory | None) -> Message:
+    """Labels given in the ego frame, brought to odom; where there is no pose they stay."""
+    labels = message.payload
+    if not isinstance(labels, TruthObjects) or ego is None:
+        return message
+    poses = ego.at(np.clip(held_ns(labels, message.stamp.time_ns), ego.times_ns[0], ego.times_ns[-1]))
+    return Message(message.topic, message.stamp, in_odom(labels, poses))
 
 
 def _ego(poses: list[Message], frames: list[AlignedFrame], scenes: list[Message]) -> Trajectory | None:

@@ -11,6 +11,7 @@ import pytest
 
 from nodes.sources.astyx import AMBIGUITY_MPS, CLASS_OF_LABEL, DOPPLER_BIN_MPS, EGO_SE3_RADAR, AstyxDrive
 from pipeline.core.errors import BadInput
+from pipeline.core.labels import held_ns
 from pipeline.core.messages import CLASSES
 
 END_US = [822_000_000, 822_100_000, 922_000_000, 922_200_000]  # two bursts, 99.9 s apart
@@ -84,10 +85,21 @@ def test_bursts_stand_two_seconds_apart(folder: Path) -> None:
 def test_only_the_lidar_has_a_time_of_its_own(folder: Path) -> None:
     drive = AstyxDrive(folder)
     sigma = {m.topic: m.stamp.sigma_ns for m in drive.messages()}
-    assert sigma == {"camera/front": 50_000_000, "lidar/vlp16": 0, "radar/front_radar": 50_000_000} | {
-        "truth/objects": 50_000_000
+    assert sigma == {"camera/front": 20_000_000, "lidar/vlp16": 0, "radar/front_radar": 10_000_000} | {
+        "truth/objects": 10_000_000
     }
     assert "pose/ego" not in drive.topics
+
+
+def test_camera_radar_and_labels_are_of_when_the_sweep_met_what_is_ahead(folder: Path) -> None:
+    drive = AstyxDrive(folder)
+    first = {topic: read(drive, topic)[0] for topic in drive.topics}
+    end_ns = first["lidar/vlp16"].stamp.time_ns
+    assert first["camera/front"].stamp.time_ns == end_ns - 51_000_000
+    assert first["radar/front_radar"].stamp.time_ns == end_ns - 31_000_000
+    truth = first["truth/objects"].payload
+    assert truth.frame == "ego"
+    assert (held_ns(truth, first["truth/objects"].stamp.time_ns) == end_ns - 51_000_000).all()
 
 
 def test_a_closing_return_has_a_negative_range_rate(folder: Path) -> None:

@@ -15,6 +15,7 @@ from calibration.trajectory import Trajectory
 from nodes.sources.pandaset import PandaSetDrive
 from nodes.sources.pandaset_cuboids import CLASS_OF_LABEL
 from pipeline.core.errors import BadInput
+from pipeline.core.labels import held_ns
 from pipeline.core.messages import CLASSES, Message
 
 START_S = 1_557_539_956.5
@@ -37,7 +38,9 @@ def sequence(tmp_path: Path) -> Path:
     image = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
     for i in range(FRAMES):
         (camera / f"{i:02d}.jpg").write_bytes(image)
-        write_sweep(folder / f"lidar/{i:02d}.npz", np.array([[0, 20.0, 1.0], [1, 30, 0.5], [0, 20.5, 1], [5, 9, 0]]))
+        write_sweep(
+            folder / f"lidar/{i:02d}.npz", np.array([[0, 20.0 + i, 1], [1, 30, 0.5], [0, 20.5 + i, 1], [5, 9, 0]])
+        )
         write_cuboids(folder / f"cuboids/{i:02d}.csv", [cuboid(y=20 + 1.0 * i), cuboid("b", sibling="a", sensor="1")])
     return folder
 
@@ -117,7 +120,7 @@ def test_points_come_back_to_the_world(sequence: Path) -> None:
     pose = {m.stamp.time_ns: m.payload.odom_SE3_ego for m in read(drive, "pose/ego")}
     sweep = read(drive, "lidar/pandar64")[3]
     odom_SE3_lidar = pose[sweep.stamp.time_ns] @ drive.rig["pandar64"].ego_SE3_sensor
-    np.testing.assert_allclose(odom_SE3_lidar @ sweep.payload.xyz, [[0, 20, 1], [0, 20.5, 1]], atol=1e-5)
+    np.testing.assert_allclose(odom_SE3_lidar @ sweep.payload.xyz, [[0, 23, 1], [0, 23.5, 1]], atol=1e-5)
     assert sweep.payload.motion_compensated
     np.testing.assert_allclose(sweep.payload.points["intensity"], 0.2)
     np.testing.assert_array_equal(sweep.payload.points["t_ns"], [-90_000_000, -30_000_000])
@@ -133,6 +136,14 @@ def test_an_object_that_both_lidars_see_counts_once(sequence: Path) -> None:
     np.testing.assert_allclose(first.yaw, np.pi / 2)
     np.testing.assert_allclose(first.velocity, [[0, 10.0]], atol=1e-3)
     assert first.lidar_points[0] == 2
+
+
+def test_a_label_is_of_when_its_lidar_met_the_object(sequence: Path) -> None:
+    for message in read(PandaSetDrive(sequence), "truth/objects"):
+        time_ns = message.stamp.time_ns
+        assert held_ns(message.payload, time_ns) - time_ns == [
+            -60_000_000
+        ]  # median of the Pandar64's two points, 90 and 30 ms
 
 
 def test_identity_holds_when_only_the_sibling_is_left(sequence: Path) -> None:
