@@ -14,7 +14,7 @@ from pipeline.core.messages import EgoPose, Message, RadarScan, StreamStatus
 from pipeline.core.settings import Settings
 from pipeline.sync.pose_queue import PoseQueue, PoseQueueSettings
 
-_HALF_SPAN_NS = 50_000_000  # the vehicle's velocity is its motion over twice this
+_SPAN_NS = 100_000_000  # the vehicle's velocity is its motion over the last so long: what follows is not waited for
 
 
 class DetectRadarSettings(Settings, frozen=True):
@@ -48,7 +48,7 @@ class DetectRadar:
         elif isinstance(payload, StreamStatus):
             self._queue.status(payload)
         elif isinstance(payload, RadarScan):
-            self._queue.put(message, time_ns - _HALF_SPAN_NS, time_ns + _HALF_SPAN_NS)
+            self._queue.put(message, time_ns - _SPAN_NS, time_ns)
         else:
             raise TypeError(f"detect_radar takes scans and poses, not {type(payload).__name__} on {message.topic}")
         return self._detect()  # the poses that are waited for may be next in line: the clock counts when nothing is
@@ -63,7 +63,9 @@ class DetectRadar:
         for message, poses, hurried in self._queue.ready(now_ns, everything):
             scan = message.payload
             assert isinstance(scan, RadarScan)
-            velocity = None if poses is None else self._own_velocity(poses, message.stamp.time_ns)
+            velocity = None
+            if poses is not None and len(poses.times_ns) > 1:
+                velocity = self._own_velocity(poses, message.stamp.time_ns)
             found = radar.detect(
                 scan, self._sensor.ego_SE3_sensor, velocity, self._settings.detector, self._sensor.name
             )
@@ -71,9 +73,9 @@ class DetectRadar:
             yield Message(f"detections/{self._sensor.name}", message.stamp, found)
 
     def _own_velocity(self, poses: Trajectory, time_ns: int) -> FloatArray:
-        """(2,) m/s of the radar over ground along its x and y axes: its motion from shortly before to shortly after."""
-        odom_SE3_radar = poses.at([time_ns - _HALF_SPAN_NS, time_ns + _HALF_SPAN_NS]) @ self._sensor.ego_SE3_sensor
+        """(2,) m/s of the radar over ground along its x and y axes: its motion until now."""
+        odom_SE3_radar = poses.at([time_ns - _SPAN_NS, time_ns]) @ self._sensor.ego_SE3_sensor
         moved = odom_SE3_radar.translation[1] - odom_SE3_radar.translation[0]
-        now = poses.at(time_ns) @ self._sensor.ego_SE3_sensor
-        velocity: FloatArray = now.inverse().rotate(moved / (2e-9 * _HALF_SPAN_NS))[:2]
+        midway = poses.at(time_ns - _SPAN_NS // 2) @ self._sensor.ego_SE3_sensor  # in a steady turn its axes are right
+        velocity: FloatArray = midway.inverse().rotate(moved / (1e-9 * _SPAN_NS))[:2]
         return np.asarray(velocity)

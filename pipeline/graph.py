@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
+from fusion.field_of_view import fields_of_view
 from fusion.fuser import Fuser
 from fusion.tracker import Tracker, TrackerSettings
 from nodes.align import Align, AlignSettings
@@ -22,6 +23,7 @@ from nodes.detect_camera import DetectCamera, DetectCameraSettings
 from nodes.detect_lidar import DetectLidar, DetectLidarSettings
 from nodes.detect_radar import DetectRadar, DetectRadarSettings
 from nodes.fuse import Fuse
+from nodes.odometry import Odometry, OdometrySettings
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import FrameSet
 from pipeline.core.node import FIRST_LIFE, Life, Node
@@ -64,6 +66,7 @@ class Instance:
     outputs: tuple[str, ...]
     make: Callable[[Context], Node] = field(repr=False)
     waits_for: tuple[str, ...] = ()  # instances and sources whose end is this one's end
+    spare: bool = False  # left out where a source publishes what it would
 
 
 class CameraNodes(Settings, frozen=True, tag_field="node", tag="detect_camera"):
@@ -142,14 +145,32 @@ class FuseNode(Settings, frozen=True, tag_field="node", tag="fuse"):
 
     def instances(self, rig: Rig) -> Iterator[Instance]:
         def make(context: Context) -> Node:
+            settings = msgspec.structs.replace(self.settings, fields=fields_of_view(context.rig))
             if self.placement == "ray" and context.remote_fuser is not None:
-                return Fuse(context.remote_fuser(self.settings), context.unfused)
-            return Fuse(Tracker(self.settings, first_id=1 + context.life.restart * _IDS_PER_LIFE), context.unfused)
+                return Fuse(context.remote_fuser(settings), context.unfused)
+            return Fuse(Tracker(settings, first_id=1 + context.life.restart * _IDS_PER_LIFE), context.unfused)
 
         yield Instance("fuse", self.process, ("frames",), ("scene", "progress"), make)
 
 
-NodeSpec: TypeAlias = CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode
+class OdometryNode(Settings, frozen=True, tag_field="node", tag="odometry"):
+    """The ego pose from radar and LiDAR, where no source publishes one."""
+
+    settings: OdometrySettings = OdometrySettings()
+    process: str = "odometry"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        topics = [f"radar/{radar.name}" for radar in rig.radars] + [f"lidar/{lidar.name}" for lidar in rig.lidars[:1]]
+        inputs = topics + [f"stream/{topic.rpartition('/')[2]}" for topic in topics]
+
+        def make(context: Context) -> Node:
+            return Odometry(self.settings, context.rig)
+
+        if topics:
+            yield Instance("odometry", self.process, tuple(inputs), _POSES, make, spare=True)
+
+
+NodeSpec: TypeAlias = CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode | OdometryNode
 
 
 class Graph(Settings, frozen=True):
@@ -176,6 +197,10 @@ class Plan:
         names = dict.fromkeys(instance.process for instance in self.instances)
         return {name: tuple(i for i in self.instances if i.process == name) for name in names}
 
+    @property
+    def outputs(self) -> frozenset[str]:
+        return frozenset(topic for instance in self.instances for topic in instance.outputs)
+
     def subscribers(self, topic: str) -> tuple[Instance, ...]:
         return tuple(i for i in self.instances if topic in i.inputs)
 
@@ -193,6 +218,7 @@ def plan(graph: Graph, rig: Rig, source_topics: Collection[str], source: object 
     """
     published = {topic: source_of(topic) for topic in source_topics if not topic.startswith("truth/")}
     wanted = [instance for spec in graph.nodes for instance in spec.instances(rig)]
+    wanted = [instance for instance in wanted if not (instance.spare and set(instance.outputs) & set(published))]
     for instance in wanted:
         for topic in instance.outputs:
             if topic in published:

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from calibration.se3 import SE3, FloatArray
-from fusion.detect.doppler import DopplerSettings, OwnVelocity, own_velocity, wrap
+from fusion.detect.doppler import NEAREST_M, DopplerSettings, OwnVelocity, velocity_from_scan, wrap
 from fusion.detect.size_prior import SIZE_MEAN, SIZE_SIGMA
 from pipeline.core.messages import CLASSES, Detections, RadarScan
 from pipeline.core.settings import Settings
@@ -89,12 +89,11 @@ def detect(
             show it; None = unknown, then nothing is said of speeds.
     """
     xyz = scan.xyz.astype(np.float64)
-    usable = np.isfinite(xyz).all(axis=1) & np.asarray(np.linalg.norm(xyz, axis=1) > 0.5)
+    usable = np.isfinite(xyz).all(axis=1) & np.asarray(np.linalg.norm(xyz, axis=1) > NEAREST_M)
     xyz, returns = xyz[usable], scan.points[usable]
     direction = xyz / np.linalg.norm(xyz, axis=1)[:, None]
     measured = returns["range_rate"].astype(np.float64)
-    has_rate = np.isfinite(measured)
-    own = own_velocity(direction[has_rate], measured[has_rate], scan.ambiguity_mps, settings.doppler)
+    own = velocity_from_scan(scan, settings.doppler)
     if own is None and known_velocity is not None:
         own = OwnVelocity(known_velocity, np.eye(2) * settings.pose_velocity_sigma**2, 0.0)
     rate = measured

@@ -223,7 +223,7 @@ def _faults(told: list[Message], rig: Rig) -> tuple[str, ...]:
 def _in_odom(message: Message, ego: Trajectory | None) -> Message:
     """Labels given in the ego frame, brought to odom; where there is no pose they stay."""
     labels = message.payload
-    if not isinstance(labels, TruthObjects) or ego is None:
+    if not isinstance(labels, TruthObjects) or labels.frame == "odom" or ego is None:
         return message
     poses = ego.at(np.clip(held_ns(labels, message.stamp.time_ns), ego.times_ns[0], ego.times_ns[-1]))
     return Message(message.topic, message.stamp, in_odom(labels, poses))

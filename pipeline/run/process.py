@@ -170,7 +170,8 @@ def context_of(config: RunConfig, life: Life = FIRST_LIFE) -> Context:
             sets = sorted(recording.messages(["frames"]), key=lambda m: (m.stamp.epoch, m.stamp.sequence))
             follow = tuple(m.payload for m in sets if isinstance(m.payload, FrameSet))
             unfused = frozenset(_skipped(recording)) if "scene" in recording.topics else unfused
-    return Context(config.rig, "pose/ego" in config.topics, follow, unfused, remote_fuser, life)
+    has_poses = "pose/ego" in {*config.topics, *config.plan().outputs}
+    return Context(config.rig, has_poses, follow, unfused, remote_fuser, life)
 
 
 def _skipped(recording: RecordingReader) -> Iterator[tuple[int, int]]:

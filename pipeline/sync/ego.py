@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -78,6 +79,8 @@ class Ego:
         self._needed: tuple[int, int] | None = None  # timeline and time of the open question
         self._deadline_ns = 0
         self._alive_ns: int | None = None
+        self._asked_ns = 0  # the newest time that a pose was needed for
+        self._drift = 0.0  # 1-sigma by which the newest poses slip at the turning range, m/s
 
     def push(self, message: Message, now_ns: int | None = None) -> None:
         """Hand in one message of pose/ego."""
@@ -146,8 +149,9 @@ class Ego:
 
     def _deadline_for(self, need_ns: int) -> int:
         """Until when a pose must have arrived to count; no wait where the poses have fallen silent."""
-        if self._alive_ns is None:
-            self._alive_ns = need_ns
+        if self._alive_ns is None or need_ns - self._asked_ns > self._settings.silent_after_ns:
+            self._alive_ns = need_ns  # where nothing was asked for so long, all has paused, not the poses alone
+        self._asked_ns = need_ns
         if need_ns - self._alive_ns > self._settings.silent_after_ns:
             return need_ns
         return need_ns + self._wait.ns + self._settings.bracket_ns
@@ -173,6 +177,9 @@ class Ego:
         self._wait.add(stamp.arrival_ns - stamp.time_ns)
         if not self._times or stamp.time_ns > self._times[-1]:
             self._times.append(stamp.time_ns)
+        linear, angular = pose.velocity_sigma
+        drift = math.hypot(linear, angular * self._settings.turning_range_m)
+        self._drift = drift if math.isfinite(drift) else 0.0
 
     def _answer(self, instant_ns: int, times_ns: Sequence[int]) -> EgoAt:
         first_ns, last_ns = min(instant_ns, *times_ns, instant_ns), max(instant_ns, *times_ns, instant_ns)
@@ -185,7 +192,12 @@ class Ego:
         linear, angular = trajectory.velocity(instant_ns)
         speed = float(np.linalg.norm(linear) + np.linalg.norm(angular) * self._settings.turning_range_m)
         here = self._sigma_m(instant_ns)
-        sigma_m = np.array([np.hypot(here, self._sigma_m(t)) if t != instant_ns else 0.0 for t in times_ns])
+        sigma_m = np.array(
+            [
+                math.hypot(here, self._sigma_m(t), self._drift * (t - instant_ns) * 1e-9) if t != instant_ns else 0.0
+                for t in times_ns
+            ]
+        )
         odom_SE3_ego = poses[0]
         source: PoseSource = "interpolated" if last_ns <= self._times[-1] else "extrapolated"
         return EgoAt(source, odom_SE3_ego, odom_SE3_ego.inverse() @ poses[1:], speed, sigma_m, self._last)

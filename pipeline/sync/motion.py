@@ -123,9 +123,14 @@ class PoseBuffer:
         if start_ns < self._times[0] - slack or end_ns > self._times[-1] + slack:
             return f"poses reach from {self._times[0]} to {self._times[-1]} ns (+- {slack})"
         first, last = self._bracket(start_ns, end_ns)
-        widest = max(
-            (b - a for a, b in zip(self._times[first:last], self._times[first + 1 :], strict=False)), default=0
-        )
+        # at a sample no span matters; beyond the first or last one, that which is carried on does
+        oldest_ns, newest_ns = self._times[0], self._times[-1]
+        if end_ns > newest_ns:
+            start_ns = min(start_ns, newest_ns - 1)
+        if start_ns < oldest_ns:
+            end_ns = max(end_ns, oldest_ns + 1)
+        spans = zip(self._times[first:last], self._times[first + 1 :], strict=False)
+        widest = max((b - a for a, b in spans if a < end_ns and start_ns < b), default=0)
         return f"a gap of {widest} ns" if widest > self._max_gap_ns else ""
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusion.detect.doppler import DopplerSettings, own_velocity, wrap
+from fusion.detect.doppler import DopplerSettings, Expected, own_velocity, wrap
 
 SETTINGS = DopplerSettings()
 
@@ -45,6 +45,18 @@ def test_states_its_covariance() -> None:
         errors.append(own.velocity - (9.0, 0.5))
         sigmas.append(np.sqrt(np.diag(own.cov)))
     assert np.std(errors, axis=0) == pytest.approx(np.mean(sigmas, axis=0), rel=0.4)
+
+
+def test_a_narrow_view_does_not_tell_velocities_an_ambiguity_apart_but_the_former_velocity_does() -> None:
+    rng = np.random.default_rng(3)
+    azimuth = rng.uniform(-0.15, 0.15, 200)
+    direction = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(200)], axis=1)
+    rate = wrap(-direction[:, :2] @ (17.0, 0.0) + rng.normal(0, 0.08, 200), 10.3)
+    assert own_velocity(direction, rate, 10.3, SETTINGS) is None
+    for true in (17.0, 6.7):
+        own = own_velocity(direction, rate, 10.3, SETTINGS, Expected(np.array([true + 1.0, 0.0]), 2.0))
+        assert own is not None
+        assert own.velocity[0] == pytest.approx(true, abs=0.3)
 
 
 def test_claims_nothing_from_too_few_or_from_noise() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -98,8 +99,31 @@ def test_the_wall_clock_ends_the_wait() -> None:
 def test_silent_poses_are_not_waited_for() -> None:
     ego = driven(until=200)
     assert at(ego, 185).source == "interpolated"
+    assert at(ego, 600) is None
     ego.stream_status(0, StreamStatus(sent=20, watermark_ns=START + 1001 * MS))
     assert at(ego, 1000).source == "none"
+
+
+def test_after_a_pause_of_everything_poses_are_waited_for_again() -> None:
+    ego = driven(until=200)
+    assert at(ego, 185).source == "interpolated"
+    assert at(ego, 2000) is None
+    ego.push(pose(1990, 20))
+    ego.push(pose(2000, 21, delay=5.0))
+    found = at(ego, 2000)
+    assert found.source == "interpolated"
+    assert found.odom_SE3_ego.translation[0] == pytest.approx(20.0)
+
+
+def test_dead_reckoned_poses_slip_as_they_say() -> None:
+    ego, sure = driven(until=100), driven(until=100)
+    for n in range(10, 60):
+        message = pose(n * 10, n)
+        sure.push(message)
+        said = msgspec.structs.replace(message.payload, velocity_sigma=(0.3, 0.01))
+        ego.push(Message(message.topic, message.stamp, said))
+    assert at(ego, 505, 455).sigma_m[0] == pytest.approx(0.05 * math.hypot(0.3, 0.01 * 30.0), rel=0.01)
+    assert at(sure, 505, 455).sigma_m[0] < 1e-3
 
 
 def test_a_drive_without_poses_stands_still() -> None:

@@ -221,6 +221,16 @@ def test_pose_buffer_does_not_bridge_a_gap() -> None:
         buffer.at(500)
 
 
+def test_pose_buffer_knows_a_pose_beside_a_gap_but_carries_no_motion_out_of_one() -> None:
+    buffer = filled([0, 100, 1100], max_gap_ns=300, max_extrapolation_ns=50)
+    assert buffer.covers(1100, 1100)
+    assert buffer.at(1100).translation[0] == 1100
+    assert not buffer.covers(1100, 1130)
+    assert not buffer.covers(90, 110)
+    buffer.add(stamp(1200), ego_pose(1200.0))
+    assert buffer.covers(1100, 1230)
+
+
 def test_pose_buffer_policies() -> None:
     buffer = filled([1000, 1100], window_ns=500)
     assert buffer.add(stamp(1100), ego_pose(7.0)) == "duplicate"

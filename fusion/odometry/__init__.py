@@ -1,0 +1,1 @@
+"""The vehicle's own motion from what its sensors see. Read `planar.py` first."""
