@@ -60,11 +60,11 @@ def candidates(
     """All pairs inside the gate; the tracks stand at ``time_ns``, each detection is met at its own instant."""
     ahead = seconds(z.time_ns - time_ns)
     row, column = _near(tracks, z, ahead, accel_psd, settings)
-    pair_z, cov = z.take(column), tracks.cov[row]
+    pair_z, cov = z.take(column), tracks.whole_cov[row]
     cov[:, 0, 0] += settings.slack_m**2
     cov[:, 1, 1] += settings.slack_m**2
     seen = innovate(tracks.mean[row], cov, ahead[column], accel_psd[row], pair_z, settings.resolve_sigmas)
-    distance = seen.distance()
+    distance, log_norm = seen.fit()
 
     log_clutter = np.full(len(row), np.log(settings.clutter_per_m3))
     if 3 in seen.measured:
@@ -73,7 +73,7 @@ def candidates(
         width = np.where(pair_z.ambiguity > 0.0, pair_z.ambiguity, 4.0 * settings.velocity_clutter)
         log_clutter -= np.log(width) * seen.present[:, -1]
     agreement = np.log(C * np.einsum("nc,nc->n", tracks.class_prob[row], pair_z.class_prob) + 1e-3)
-    gain = -0.5 * (distance + seen.log_norm()) - log_clutter + settings.class_weight * agreement + pair_z.odds
+    gain = -0.5 * (distance + log_norm) - log_clutter + settings.class_weight * agreement + pair_z.odds
     return Pairs(row, column, gain).take((distance < settings.gate_sigmas**2) & (gain > 0.0))
 
 

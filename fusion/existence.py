@@ -32,10 +32,10 @@ class ExistenceSettings(Settings, frozen=True):
     takes away.
     """
 
-    detection: float = 0.2
+    detection: float = 0.3
     birth_score: float = 0.2
-    publish: float = 0.15
-    death: float = 0.05
+    publish: float = 0.1
+    death: float = 0.03
     max_coast_s: float = 2.0
     time_constant_s: float = 0.5
     gain: float = 1.5
@@ -62,14 +62,16 @@ class Visibility:
         seen = self.counts.values[row[None, :], cell[:, None]]
         return np.asarray((seen[..., 0] + _FEW * self._settings.detection) / (seen[..., 1] + _FEW))
 
-    def learn(self, sensors: tuple[str, ...], cell: IntArray, detected: BoolArray, dt: float) -> None:
-        """Count tracks that are known to be there; detected (M, S)."""
+    def learn(
+        self, sensors: tuple[str, ...], cell: IntArray, detected: BoolArray, visible: BoolArray, dt: float
+    ) -> None:
+        """Count tracks that are known to be there; detected (M, S), visible (M, S) = in the field of view."""
         row = self.counts.rows(sensors)
         at = row[None, :] * _CELLS + cell[:, None]
         counts = self.counts.values.reshape(-1, 2)
         counts *= np.exp(-dt / self._settings.memory_s)
         counts[:, 0] += np.bincount(at[detected], minlength=len(counts))
-        counts[:, 1] += np.bincount(at.ravel(), minlength=len(counts))
+        counts[:, 1] += np.bincount(at[visible | detected], minlength=len(counts))
 
 
 def cells(position: FloatArray) -> IntArray:
@@ -99,9 +101,11 @@ def shadowed(position: FloatArray, size: FloatArray, solid: BoolArray) -> FloatA
     return np.asarray(np.max(overlap * behind, axis=1, initial=0.0))
 
 
-def follow(evidence: FloatArray, frame_evidence: FloatArray, dt: float, settings: ExistenceSettings) -> FloatArray:
-    """Low-pass of the evidence; arrays (M,)."""
-    share = 1.0 - np.exp(-dt / settings.time_constant_s)
+def follow(
+    evidence: FloatArray, frame_evidence: FloatArray, looked: FloatArray, dt: float, settings: ExistenceSettings
+) -> FloatArray:
+    """Low-pass of the evidence; arrays (M,). looked: probability that any sensor would have seen the object."""
+    share = looked * (1.0 - np.exp(-dt / settings.time_constant_s))
     return np.asarray(evidence + share * (settings.gain * frame_evidence - evidence))
 
 

@@ -20,6 +20,7 @@ from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements
 STATE = 5
 _EYE = np.eye(STATE)
 _ALWAYS = np.array([True, True, True, False, False, False])  # a position, even where there is no detection at all
+_LEAST_COMMON = 1e-6  # m2
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -55,12 +56,20 @@ class Innovation(NamedTuple):
 
     def distance(self) -> FloatArray:
         """(N,) squared Mahalanobis distance."""
-        white = np.linalg.solve(self.S, self.residual[..., None])[..., 0]
-        return np.asarray(np.einsum("ni,ni->n", self.residual, white))
+        return self.fit()[0]
 
-    def log_norm(self) -> FloatArray:
-        """(N,) log |2 pi S| of what was measured."""
-        return np.asarray(np.log(np.linalg.det(self.S)) + _LOG_2PI * self.present.sum(axis=1))
+    def fit(self) -> tuple[FloatArray, FloatArray]:
+        """(N,) squared Mahalanobis distance, and (N,) log |2 pi S| of what was measured.
+
+        With S = L L' and L y = residual the one is y'y, the other twice the sum of the logarithms of L's diagonal.
+        """
+        L = np.linalg.cholesky(self.S)
+        white = np.empty_like(self.residual)
+        for i in range(white.shape[1]):  # forward substitution, all N at once
+            white[:, i] = (self.residual[:, i] - (L[:, i, :i] * white[:, :i]).sum(axis=1)) / L[:, i, i]
+        diagonal = np.diagonal(L, axis1=1, axis2=2)
+        log_norm = 2.0 * np.log(diagonal).sum(axis=1) + _LOG_2PI * self.present.sum(axis=1)
+        return np.asarray((white * white).sum(axis=1)), np.asarray(log_norm)
 
 
 def innovate(
@@ -140,3 +149,15 @@ def fuse(
     half = np.linalg.solve(np.linalg.cholesky(inner), Lt)
     fused = np.swapaxes(half, 1, 2) @ half
     return mean + (fused @ pull[..., None])[..., 0], np.asarray(fused)
+
+
+def shared_bias(bias: FloatArray, common: FloatArray, gain: FloatArray, groups: Groups) -> None:
+    """Carry the errors that detections have in common from one to the next: written into ``bias`` (M, 2, 2).
+
+    The state moves by ``gain`` (M,) of the way to the detections, and takes as much of their common error, whose
+    covariance is ``common`` (N, 2, 2); that of several sensors averages out.
+    """
+    precision = groups.sum(np.asarray(np.linalg.inv(common + _LEAST_COMMON * _EYE[:2, :2])))
+    seen = np.bincount(groups.row, minlength=groups.tracks) > 0
+    share = gain[seen, None, None]
+    bias[seen] += share * (np.linalg.inv(precision[seen]) - bias[seen])

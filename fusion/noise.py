@@ -30,17 +30,20 @@ _KINDS = 2  # vehicles and the rest
 
 
 class NoiseSettings(Settings, frozen=True):
-    """camera, lidar, radar: so many successive detections of one object by one sensor are worth one independent
-    detection, since a detector errs in much the same way from frame to frame (the side it sees, a cut box).
+    """camera, lidar, radar: share of the stated variance that differs from one detection of an object to the next; the
+    rest is the same for long (the side that is seen, a cut box), moves with the object and is not averaged out.
+    Half the mean square of differences over the mean square is 0.11-0.29 for PandaSet's LiDARs and 0.35-0.47 for its
+    camera ahead, whose share is set higher because its errors have long tails. No labels with identities show a radar:
+    its share is that with which Astyx' fused AP was best.
     memory: matched detections that the adaptive factors remember; low, high: bounds of the factors, in variance.
     settled_age: frame sets after which a track teaches. robust_sigmas: from which distance on a detection counts as an
     outlier (adaptive only).
     """
 
     method: Literal["nominal", "adaptive", "intersection"] = "nominal"
-    camera: float = 9.0
-    lidar: float = 3.0
-    radar: float = 3.0
+    camera: float = 0.7
+    lidar: float = 0.25
+    radar: float = 0.15
     memory: float = 60.0
     low: float = 0.25
     high: float = 100.0
@@ -69,10 +72,10 @@ class NoiseModel:
         R[:, :3, :3] = stretch @ R[:, :3, :3] @ np.swapaxes(stretch, 1, 2)
         return dataclasses.replace(z, R=R)
 
-    def novelty(self, frames: FrameSet) -> FloatArray:
-        """(S,) share of each sensor's detection of a known object that is new evidence."""
-        worth_one = {"camera": self.settings.camera, "lidar": self.settings.lidar, "radar": self.settings.radar}
-        return np.array([1.0 / worth_one[slot.modality] for slot in frames.slots])
+    def white(self, frames: FrameSet) -> FloatArray:
+        """(S,) share of each sensor's variance that is new with every detection."""
+        share = {"camera": self.settings.camera, "lidar": self.settings.lidar, "radar": self.settings.radar}
+        return np.array([share[slot.modality] for slot in frames.slots])
 
     def trust(self, seen: Innovation, track: IntArray) -> FloatArray:
         """(N,) factor on the precision of innovation i, which goes into track[i]."""

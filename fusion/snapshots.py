@@ -12,7 +12,7 @@ from fusion.per_sensor import PerSensor
 from fusion.tracks import Tracks, no_tracks
 
 _KIND = "syncline.tracker"
-_VERSION = 1
+_VERSION = 2
 _DTYPES = {"<f8", "<i8"}
 
 
@@ -32,6 +32,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     next_id: int
     time_ns: int
+    odom: int
     tracks: dict[str, _RawArray]
     factors: _Memory
     visibility: _Memory
@@ -45,12 +46,15 @@ class State(NamedTuple):
     visibility: PerSensor
     next_id: int
     time_ns: int
+    odom: int
 
 
 def pack(state: State) -> bytes:
     tracks = {name: _raw(column) for name, column in vars(state.tracks).items()}
     factors, visibility = (_Memory(m.names, _raw(m.values)) for m in (state.factors, state.visibility))
-    return msgspec.msgpack.encode(_File(_KIND, _VERSION, state.next_id, state.time_ns, tracks, factors, visibility))
+    return msgspec.msgpack.encode(
+        _File(_KIND, _VERSION, state.next_id, state.time_ns, state.odom, tracks, factors, visibility)
+    )
 
 
 def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
@@ -78,6 +82,7 @@ def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
         visibility.replaced(file.visibility.sensors, _array(file.visibility.values)),
         file.next_id,
         file.time_ns,
+        file.odom,
     )
 
 

@@ -25,7 +25,8 @@ from fusion.association import (
     without_duplicates,
 )
 from fusion.existence import ExistenceSettings, Visibility
-from fusion.kalman import Groups, Innovation, fuse, innovate, predict
+from fusion.field_of_view import FieldOfView, in_view
+from fusion.kalman import Groups, Innovation, fuse, innovate, predict, shared_bias
 from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, join, measurements, seconds, take
 from fusion.noise import NoiseModel, NoiseSettings
 from fusion.shape import ShapeSettings
@@ -43,6 +44,7 @@ class TrackerSettings(Settings, frozen=True):
     modalities: the others are ignored (single-modality baselines). accel_scale multiplies the classes' process noise;
     climb_psd: white vertical speed, m2/s. merge: two tracks nearer than this share of their width are one.
     class_memory_s, class_gain: the class evidence is low-passed as existence is.
+    fields: of view, by sensor; what is outside is not missed there.
     max_gap_s: after a longer silence, or when time runs backwards, all tracks end and new ones start.
     """
 
@@ -51,6 +53,7 @@ class TrackerSettings(Settings, frozen=True):
     association: AssociationSettings = AssociationSettings()
     existence: ExistenceSettings = ExistenceSettings()
     shape: ShapeSettings = ShapeSettings()
+    fields: dict[str, FieldOfView] = {}
     accel_scale: float = 1.0
     climb_psd: float = 0.05
     merge: float = 0.5
@@ -73,23 +76,25 @@ class Tracker:
         self._tracks = no_tracks()
         self._next_id = first_id
         self._time_ns = _NEVER  # reference instant of the last frame set
+        self._odom = -1  # epoch of its poses
 
     def step(self, frames: FrameSet, time_ns: int) -> Scene:
         settings = self.settings
         sensors = tuple(slot.sensor for slot in frames.slots)
         z = measurements(frames, time_ns, settings.modalities)
-        dt = self._advance(time_ns)
+        dt = self._advance(time_ns, frames.pose_epoch)
         z = self._noise.believed(without_duplicates(z, settings.association.duplicate_m), sensors)
 
         tracks, seen = self._tracks, Seen.nothing(len(self._tracks), len(sensors))
         row, column, certainty = assign(self._candidates(tracks, z), z)
         matched = z.take(column)
         matched.odds[:] = np.where(matched.odds > 0.0, certainty * matched.odds, matched.odds)
-        self._absorb(tracks, row, matched, dt, seen, self._noise.novelty(frames)[matched.sensor])
+        white = self._noise.white(frames)
+        self._absorb(tracks, row, matched, dt, seen, white)
         self._learn_noise(tracks, row, matched, sensors)
         unexplained = np.ones(len(z), dtype=bool)
         unexplained[column] = False
-        newborn, seen_newborn = self._start(z.take(unexplained), dt, len(sensors))
+        newborn, seen_newborn = self._start(z.take(unexplained), dt, white)
 
         tracks.coasted[:] = np.where(seen.hit.any(axis=1), 0, tracks.coasted + 1)
         tracks.age += 1
@@ -102,27 +107,29 @@ class Tracker:
         return self._scene(frames, sensors, seen)
 
     def snapshot(self) -> bytes:
-        state = State(self._tracks, self._noise.factors, self._visibility.counts, self._next_id, self._time_ns)
+        state = State(
+            self._tracks, self._noise.factors, self._visibility.counts, self._next_id, self._time_ns, self._odom
+        )
         return pack(state)
 
     def restore(self, snapshot: bytes) -> None:
         state = unpack(snapshot, self._noise.factors, self._visibility.counts)
         self._tracks, self._noise.factors, self._visibility.counts = state.tracks, state.factors, state.visibility
-        self._next_id, self._time_ns = state.next_id, state.time_ns
+        self._next_id, self._time_ns, self._odom = state.next_id, state.time_ns, state.odom
 
     def close(self) -> None:
         """Nothing is held outside this object."""
 
-    def _advance(self, time_ns: int) -> float:
-        """Predict all tracks to ``time_ns``.
+    def _advance(self, time_ns: int, odom: int) -> float:
+        """Predict all tracks to ``time_ns``. odom: epoch of the poses; in another one places mean something else.
 
         Returns the seconds since the last frame set; 0.1 after a jump, which ends all tracks.
         """
         dt = (time_ns - self._time_ns) * 1e-9
-        if not 0.0 < dt <= self.settings.max_gap_s:
+        if not 0.0 < dt <= self.settings.max_gap_s or odom != self._odom:
             self._tracks = no_tracks()
             dt = 0.1
-        self._time_ns = time_ns
+        self._time_ns, self._odom = time_ns, odom
         tracks = self._tracks
         tracks.mean[:], tracks.cov[:] = predict(
             tracks.mean, tracks.cov, dt, self._accel_psd(tracks), self.settings.climb_psd
@@ -142,14 +149,17 @@ class Tracker:
         resolve_sigmas = self.settings.association.resolve_sigmas
         return innovate(tracks.mean[row], tracks.cov[row], ahead, accel_psd, z, resolve_sigmas)
 
-    def _absorb(
-        self, tracks: Tracks, row: IntArray, z: Measurements, dt: float, seen: Seen, novelty: FloatArray | float = 1.0
-    ) -> None:
+    def _absorb(self, tracks: Tracks, row: IntArray, z: Measurements, dt: float, seen: Seen, white: FloatArray) -> None:
         """Take detection i into track row[i]; ``tracks`` and ``seen`` are written into."""
         compared = self._compare(tracks, row, z)
-        trust = novelty * self._noise.trust(compared, row)
+        trust = self._noise.trust(compared, row)
         groups = Groups(row, len(tracks))
-        tracks.mean[:], tracks.cov[:] = fuse(tracks.mean, tracks.cov, compared, trust, groups)
+        before = tracks.cov[:, [0, 1], [0, 1]].sum(axis=1)
+        share = white[z.sensor]
+        tracks.mean[:], tracks.cov[:] = fuse(tracks.mean, tracks.cov, compared, trust / share, groups)
+        gain = 1.0 - tracks.cov[:, [0, 1], [0, 1]].sum(axis=1) / before
+        common = compared.R[:, :2, :2] * ((1.0 - share) / trust)[:, None, None]
+        shared_bias(tracks.bias, common, gain, groups)
         np.maximum.at(tracks.seen_ns, row, z.time_ns)
         shape.absorb(tracks, groups, z, dt, self.settings.shape)
         class_share = self.settings.class_gain * (1.0 - np.exp(-dt / self.settings.class_memory_s))
@@ -163,21 +173,21 @@ class Tracker:
             row, z = row[settled], z.take(settled)
             self._noise.learn(z, self._compare(tracks, row, z), sensors)
 
-    def _start(self, z: Measurements, dt: float, sensors: int) -> tuple[Tracks, Seen]:
+    def _start(self, z: Measurements, dt: float, white: FloatArray) -> tuple[Tracks, Seen]:
         """Tracks from detections that no track explains; those of one object by several sensors start one track."""
         if len(z) == 0:
-            return no_tracks(), Seen.nothing(0, sensors)
+            return no_tracks(), Seen.nothing(0, len(white))
         each = np.arange(len(z))
         founder = founders(self._candidates(seeds(z, self._time_ns), z), z)
         strongest = np.full(len(z), -np.inf)
         np.maximum.at(strongest, founder, z.odds)
         weakest = existence.log_odds(self.settings.existence.birth_score)
         founding = np.flatnonzero((founder == each) & (strongest >= weakest))
-        newborn, seen = born(z.take(founding), self._next_id), Seen.nothing(len(founding), sensors)
+        newborn, seen = born(z.take(founding), self._next_id), Seen.nothing(len(founding), len(white))
         newborn.evidence[:] = np.bincount(founder, z.odds, len(z))[founding]
         self._next_id += len(founding)
         joins = np.isin(founder, founding)
-        self._absorb(newborn, np.searchsorted(founding, founder[joins]), z.take(joins), dt, seen)
+        self._absorb(newborn, np.searchsorted(founding, founder[joins]), z.take(joins), dt, seen, white)
         return newborn, seen
 
     def _weigh_existence(self, tracks: Tracks, seen: Seen, frames: FrameSet, dt: float) -> None:
@@ -189,13 +199,15 @@ class Tracker:
         looks = [s.detections is not None and s.modality in self.settings.modalities for s in frames.slots]
         sensors = tuple(s.sensor for s, used in zip(frames.slots, looks, strict=True) if used)
         hit, odds = seen.hit[:, looks], seen.odds[:, looks]
-        detection = self._visibility.detection(sensors, cell) * (1.0 - hidden[:, None])
+        visible = in_view(position, sensors, self.settings.fields)
+        detection = self._visibility.detection(sensors, cell) * visible * (1.0 - hidden[:, None])
         outvoted = np.where(hit.any(axis=1), settings.miss_weight, 1.0)[:, None]
         missed = outvoted * np.log1p(-np.minimum(detection, 0.99))
         total = np.where(hit, odds, missed).sum(axis=1)
         known = (tracks.evidence > settings.teacher) & (tracks.coasted <= 3) & (hidden < 0.5)
-        self._visibility.learn(sensors, cell[known], hit[known], dt)
-        followed = existence.follow(tracks.evidence, total, dt, settings)
+        self._visibility.learn(sensors, cell[known], hit[known], visible[known], dt)
+        looked = np.where(hit.any(axis=1), 1.0, visible.any(axis=1) * (1.0 - hidden))
+        followed = existence.follow(tracks.evidence, total, looked, dt, settings)
         tracks.evidence[:] = np.where(tracks.age == 0, total, followed)
 
     def _lives(self, tracks: Tracks, seen: Seen) -> BoolArray:
@@ -222,7 +234,7 @@ class Tracker:
             track_velocity=tracks.mean[:, 3:].copy(),
             track_size=tracks.size.astype(np.float32),
             track_yaw=tracks.yaw,
-            state_cov=tracks.cov.astype(np.float32),
+            state_cov=tracks.whole_cov.astype(np.float32),
             class_score=tracks.class_prob.astype(np.float32),
             existence=probability[shown].astype(np.float32),
             weight=(information / np.maximum(information.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32),

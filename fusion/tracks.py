@@ -37,7 +37,8 @@ class Tracks:
     id: IntArray  # (M,)
     seen_ns: IntArray  # (M,) instant of the newest detection
     mean: FloatArray  # (M, 5) x, y, z, vx, vy
-    cov: FloatArray  # (M, 5, 5)
+    cov: FloatArray  # (M, 5, 5) of what differs from detection to detection
+    bias: FloatArray  # (M, 2, 2) of what their detections have in common, x, y
     size: FloatArray  # (M, 3) length, width, height
     size_var: FloatArray  # (M, 3)
     yaw: FloatArray  # (M,)
@@ -52,6 +53,13 @@ class Tracks:
         return len(self.id)
 
     @property
+    def whole_cov(self) -> FloatArray:
+        """(M, 5, 5), the common errors included."""
+        whole = self.cov.copy()
+        whole[:, :2, :2] += self.bias
+        return whole
+
+    @property
     def class_prob(self) -> FloatArray:
         """(M, C), rows sum to 1."""
         likely = np.exp(self.class_log - self.class_log.max(axis=1, keepdims=True))
@@ -61,8 +69,8 @@ class Tracks:
 def no_tracks() -> Tracks:
     whole, real = np.zeros(0, np.int64), np.zeros(0)
     return Tracks(
-        whole, whole, np.zeros((0, 5)), np.zeros((0, 5, 5)), np.zeros((0, 3)), np.zeros((0, 3)), real, real, real,
-        np.zeros((0, C)), real, whole, whole,
+        whole, whole, np.zeros((0, 5)), np.zeros((0, 5, 5)), np.zeros((0, 2, 2)), np.zeros((0, 3)), np.zeros((0, 3)),
+        real, real, real, np.zeros((0, C)), real, whole, whole,
     )  # fmt: skip
 
 
@@ -80,6 +88,7 @@ def born(z: Measurements, first_id: int) -> Tracks:
         seen_ns=z.time_ns.copy(),
         mean=mean,
         cov=cov,
+        bias=np.zeros((n, 2, 2)),
         size=size,
         size_var=(SIZE_SIGMA * size) ** 2,
         yaw=z.yaw.copy(),

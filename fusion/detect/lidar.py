@@ -31,7 +31,7 @@ class LidarSettings(Settings, frozen=True):
     """min_score: detections below are not given out. voting_score: vehicles above vote on the heading of others.
 
     max_length_m, max_width_m: nothing larger is an object. piece_margin_m: how far a piece of a vehicle may stick out
-    of it. height_sigma_m: of a box centre.
+    of it. height_sigma_m: of a box centre. place_sigma_m: of it on the ground, whatever was seen of the box.
     """
 
     segment: SegmentSettings = SegmentSettings()
@@ -43,6 +43,7 @@ class LidarSettings(Settings, frozen=True):
     voting_score: float = 0.5
     piece_margin_m: float = 0.2
     height_sigma_m: float = 0.15
+    place_sigma_m: float = 0.2
 
 
 def detect(
@@ -85,7 +86,9 @@ def detect(
         modality="lidar",
         origin=(float(origin[0]), float(origin[1]), float(origin[2])),
         position=np.column_stack([full.centre, floor + height / 2]).astype(np.float32),
-        position_cov=_covariance(boxes.yaw[kept], full.centre_sigma, settings.height_sigma_m),
+        position_cov=_covariance(
+            boxes.yaw[kept], np.hypot(full.centre_sigma, settings.place_sigma_m), settings.height_sigma_m
+        ),
         size=np.column_stack([full.size, height]).astype(np.float32),
         size_sigma=np.column_stack([full.size_sigma, np.full(n, 2 * settings.height_sigma_m)]).astype(np.float32),
         yaw=(np.mod(boxes.yaw[kept] + np.pi / 2, np.pi) - np.pi / 2).astype(np.float32),

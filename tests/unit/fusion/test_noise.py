@@ -95,7 +95,7 @@ def test_nominal_believes_what_is_stated():
     np.testing.assert_array_equal(model.trust(left(z, np.ones((4, 2))), np.arange(4)), 1.0)
 
 
-def test_a_repeated_detection_is_worth_its_share():
-    model = NoiseModel(NoiseSettings(camera=5.0, lidar=2.0))
+def test_each_modality_has_its_share_of_new_errors():
+    model = NoiseModel(NoiseSettings(camera=0.5, lidar=0.2))
     frames = frame_set(0, [slot(s, None) for s in SENSORS])
-    np.testing.assert_allclose(model.novelty(frames), [0.5, 0.2])
+    np.testing.assert_allclose(model.white(frames), [0.2, 0.5])

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
+from fusion.field_of_view import FieldOfView
 from fusion.noise import NoiseSettings
 from fusion.tracker import Tracker, TrackerSettings
 from pipeline.core.messages import CLASSES, FrameSet, Message, Scene, Stamp
@@ -45,7 +47,7 @@ def test_tracks_follow_objects_through_each_other():
     for thing in things:
         row = nearest(last, thing.at(3.9))
         assert np.linalg.norm(last.track_position[row] - thing.at(3.9)) < 0.4
-        assert np.linalg.norm(last.track_velocity[row] - thing.velocity) < 0.8
+        assert np.linalg.norm(last.track_velocity[row] - thing.velocity) < 1.0
         assert CLASSES[int(np.argmax(last.class_score[row]))] == thing.kind
         assert last.existence[row] > 0.9
     assert (last.existence > 0.5).sum() == len(things)
@@ -54,7 +56,29 @@ def test_tracks_follow_objects_through_each_other():
 def test_position_is_that_of_the_reference_instant_not_of_the_measurement():
     fast = Thing((-30, 10, 0.8), (20, 0))
     scene = run(drive([fast], [Sensor("roof", "lidar", (0.05, 0.05, 0.05), offset_ns=90_000_000)], 30))[-1]
-    assert abs(scene.track_position[0, 0] - fast.at(2.9)[0]) < 0.15  # 90 ms unaccounted would be 1.8 m
+    assert abs(scene.track_position[0, 0] - fast.at(2.9)[0]) < 0.25  # 90 ms unaccounted would be 1.8 m
+
+
+def test_an_error_that_stays_is_stated_however_long_the_track():
+    roof = Sensor("roof", "lidar", (0.2, 0.2, 0.1))
+    scenes = run(drive([Thing((15, 3, 0.8), (0, 0))], [roof], 60), TrackerSettings(noise=NoiseSettings(lidar=0.25)))
+    assert scenes[-1].state_cov[0, 0, 0] > 0.7 * 0.2**2  # of which three quarters do not average out
+
+
+def test_a_track_out_of_every_field_of_view_keeps_its_existence():
+    car = Thing((20, 0, 0.8), (0, 0))
+    frames = drive([car], [LIDAR], 20) + drive([], [LIDAR], 5, start=20)
+    narrow = FieldOfView(origin=(0.0, 0.0), right=1.0, left=2.0)
+    seen, unseen = (run(frames, TrackerSettings(fields=f))[-1].existence[0] for f in ({}, {LIDAR.name: narrow}))
+    assert unseen > 0.9
+    assert seen < unseen - 0.1
+
+
+def test_tracks_do_not_outlive_their_odom():
+    frames = drive([Thing((15, 3, 0.8), (0, 0))], [LIDAR], 10)
+    again = [(msgspec.structs.replace(f, pose_epoch=1), t) for f, t in frames[6:]]
+    scenes = run(frames[:6] + again)
+    assert scenes[5].track_id[0] not in scenes[6].track_id
 
 
 def test_an_object_hidden_for_half_a_second_keeps_its_identity():
@@ -122,7 +146,7 @@ def test_adaptive_noise_turns_from_a_biased_sensor():
     frames = drive(things, [LIDAR, skewed], 60)
 
     def error(method: str) -> float:
-        scene = run(frames, TrackerSettings(noise=NoiseSettings(method=method)))[-1]  # type: ignore[arg-type]
+        scene = run(frames, TrackerSettings(noise=NoiseSettings(method, camera=1.0, lidar=1.0)))[-1]  # type: ignore[arg-type]
         return max(
             float(np.linalg.norm(scene.track_position[nearest(scene, t.at(5.9))] - t.at(5.9))[()]) for t in things
         )
