@@ -38,10 +38,10 @@ class OdometrySettings(Settings, frozen=True):
 class Odometry:
     """`radar/*` and `lidar/<first>` with their `stream/*` in; `pose/ego` and `stream/ego` out, a pose for each message.
 
-    A pose bears the message's time and arrival, and the uncertainty of its velocities.
+    A pose bears the message's time and arrival, and the uncertainty of its velocities. first_epoch: of its poses.
     """
 
-    def __init__(self, settings: OdometrySettings, rig: Rig) -> None:
+    def __init__(self, settings: OdometrySettings, rig: Rig, first_epoch: int = 0) -> None:
         self._settings = settings
         self._radars = {radar.name: radar for radar in rig.radars}
         self._lidar = rig.lidars[0] if rig.lidars else None
@@ -49,7 +49,7 @@ class Odometry:
         self._order = ArrivalOrder(names, settings.patience_ns)
         self._planar: PlanarOdometry | None = None
         self._sweep: Sweep | None = None  # at the anchor
-        self._epoch = 0
+        self._epoch = first_epoch
         self._sent = 0  # poses of this epoch
         self._told_ns: int | None = None  # time of the newest
         self._last_stamp = Stamp(sensor_ns=0, arrival_ns=0, time_ns=0, sequence=0)

@@ -35,6 +35,7 @@ FuserFactory: TypeAlias = Callable[[TrackerSettings], Fuser]
 
 _POSES = ("pose/ego", "stream/ego")
 _IDS_PER_LIFE = 1 << 32  # a tracker that was started again gives no number a second time
+_EPOCHS_PER_LIFE = 1 << 16  # odometry that was started again begins another odom
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class OdometryNode(Settings, frozen=True, tag_field="node", tag="odometry"):
         inputs = topics + [f"stream/{topic.rpartition('/')[2]}" for topic in topics]
 
         def make(context: Context) -> Node:
-            return Odometry(self.settings, context.rig)
+            return Odometry(self.settings, context.rig, first_epoch=context.life.restart * _EPOCHS_PER_LIFE)
 
         if topics:
             yield Instance("odometry", self.process, tuple(inputs), _POSES, make, spare=True)

@@ -148,7 +148,7 @@ class Clip:
     def truth_at(self, frame: int) -> TruthObjects:
         """The objects at a frame's reference instant."""
         rows = slice(int(self.truth_first[frame]), int(self.truth_first[frame + 1]))
-        return TruthObjects(**{name: column[rows] for name, column in self.truth.items()})
+        return TruthObjects(frame="odom", **{name: column[rows] for name, column in self.truth.items()})
 
     def _slot(self, frame: int, sensor: int, time_ns: int) -> SensorSlot:
         name, modality = self.sensors[sensor], self.modalities[sensor]
