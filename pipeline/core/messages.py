@@ -77,7 +77,6 @@ NaN where the radar does not give one."""
 
 class CameraImage(Payload, frozen=True, kw_only=True):
     """One exposure. stamp.time_ns = middle of the exposure of the middle row.
-
     data: the encoded file bytes (jpeg, png), or height * width * 3 bytes, rows top down, blue-green-red.
     """
 
@@ -90,7 +89,6 @@ class CameraImage(Payload, frozen=True, kw_only=True):
 
 class PointCloud(Payload, frozen=True, kw_only=True):
     """One LiDAR sweep. stamp.time_ns = end of the sweep.
-
     points: (N,) of POINT, lidar frame. motion_compensated: True where a dataset has already moved all points to the
     pose at stamp.time_ns; False as measured, each point in the sensor frame of its own instant.
     """
@@ -106,7 +104,6 @@ class PointCloud(Payload, frozen=True, kw_only=True):
 
 class RadarScan(Payload, frozen=True, kw_only=True):
     """One radar cycle. stamp.time_ns = middle of the cycle.
-
     points: (N,) of RADAR_POINT, radar frame. ambiguity_mps: range rates are known modulo this width; 0 = unambiguous.
     """
 
@@ -278,7 +275,6 @@ class Scene(Payload, frozen=True, kw_only=True):
 
 class TruthObjects(Payload, frozen=True, kw_only=True):
     """Labelled objects, K of them. Only on `truth/*`; fusion never sees it.
-
     frame: ``ego`` = that when a label holds, where a dataset has no poses. time_offset_ns: (K,) when each holds
     minus stamp.time_ns; (0,) where all hold at the stamp. object_id: persistent across frames, -1 where there are none.
     class_id: index into CLASSES, or -1: a label outside them, which is neither a hit nor a miss. lidar_points: returns
