@@ -61,7 +61,7 @@ class SE3:
         offset = np.asarray(translation, dtype=np.float64)
         if offset.shape != (*quaternion.shape[:-1], 3) or not np.isfinite(offset).all():
             raise ValueError(f"a translation is (..., 3), finite, one per quaternion; got {offset.tolist()!s:.60}")
-        return _trusted(_from_quaternion(quaternion / norm[..., None]), offset)
+        return trusted(_from_quaternion(quaternion / norm[..., None]), offset)
 
     @staticmethod
     def from_matrix(matrix: npt.ArrayLike) -> SE3:
@@ -129,7 +129,7 @@ class SE3:
 
     def inverse(self) -> SE3:
         rotation = np.swapaxes(self.rotation, -1, -2)
-        return _trusted(rotation, -np.einsum("...ij,...j->...i", rotation, self.translation))
+        return trusted(rotation, -np.einsum("...ij,...j->...i", rotation, self.translation))
 
     @overload
     def __matmul__(self, other: SE3) -> SE3: ...
@@ -143,7 +143,7 @@ class SE3:
         """
         if isinstance(other, SE3):
             translation = np.einsum("...ij,...j->...i", self.rotation, other.translation) + self.translation
-            return _trusted(self.rotation @ other.rotation, translation)
+            return trusted(self.rotation @ other.rotation, translation)
         points = np.asarray(other)
         dtype = points.dtype if points.dtype == np.float32 else np.dtype(np.float64)
         if self.shape == ():
@@ -158,11 +158,11 @@ class SE3:
 
     def __getitem__(self, index: Any) -> SE3:
         """Pick from a batch."""
-        return _trusted(self.rotation[index], self.translation[index])
+        return trusted(self.rotation[index], self.translation[index])
 
     @staticmethod
     def stack(transforms: Sequence[SE3]) -> SE3:
-        return _trusted(np.stack([t.rotation for t in transforms]), np.stack([t.translation for t in transforms]))
+        return trusted(np.stack([t.rotation for t in transforms]), np.stack([t.translation for t in transforms]))
 
 
 def interpolate(start: SE3, end: SE3, fraction: npt.ArrayLike) -> SE3:
@@ -174,11 +174,11 @@ def interpolate(start: SE3, end: SE3, fraction: npt.ArrayLike) -> SE3:
     relative = _to_rotvec(np.swapaxes(start.rotation, -1, -2) @ end.rotation)
     rotation = start.rotation @ _from_rotvec(relative * alpha[..., None])
     translation = start.translation + (end.translation - start.translation) * alpha[..., None]
-    return _trusted(rotation, translation)
+    return trusted(rotation, translation)
 
 
-def _trusted(rotation: FloatArray, translation: FloatArray) -> SE3:
-    """An SE3 of values that are valid by construction: the check is skipped on the hot path."""
+def trusted(rotation: FloatArray, translation: FloatArray) -> SE3:
+    """An SE3 of float64 values that are valid by construction: the checks are skipped, for hot paths."""
     transform = object.__new__(SE3)
     object.__setattr__(transform, "rotation", rotation)
     object.__setattr__(transform, "translation", translation)

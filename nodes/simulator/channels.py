@@ -60,6 +60,8 @@ def channels(instruments: Instruments, duration: float) -> list[Channel]:
         out.append(_sensor_truth(instruments, sensor, table, duration))
     lidars = instruments.rig.lidars
     labels = _seconds(tables[lidars[0].name]) if lidars else np.arange(0.1, duration, 0.1)  # where sweeps end
+    seeing: tuple[Sensor, ...] = (*instruments.rig.cameras, *lidars, *instruments.rig.radars)
+    out += [_visibility(instruments, sensor, tables[sensor.name]) for sensor in seeing]
     return [*out, *_on_vehicle_clock(instruments, duration, labels)]
 
 
@@ -128,10 +130,11 @@ def _on_vehicle_clock(instruments: Instruments, duration: float, labels: npt.NDA
     yield _exact("truth/ego", poses[::10], partial(truth.ego, instruments.world))
     yield _exact("truth/objects", labels, instruments.objects)
     yield _exact("truth/behaviour", labels, instruments.behaviour)
-    rig = instruments.rig
-    sensors: tuple[Sensor, ...] = (*rig.cameras, *rig.lidars, *rig.radars)
-    for sensor in sensors:
-        yield _exact(f"truth/visibility/{sensor.name}", labels, partial(instruments.visibility, sensor))
+
+
+def _visibility(instruments: Instruments, sensor: Sensor, table: StampTable) -> Channel:
+    """At the sensor's own instants."""
+    return _exact(f"truth/visibility/{sensor.name}", _seconds(table), partial(instruments.visibility, sensor))
 
 
 def _sensor_truth(instruments: Instruments, sensor: Sensor, table: StampTable, duration: float) -> Channel:

@@ -179,8 +179,8 @@ class Instruments:
         return [self.world.actors[i] for i in which], which
 
     def _shares(self, sensor: Sensor, which: npt.NDArray[np.int64], t: float) -> npt.NDArray[np.float32]:
-        shares = visible_share(self.caster, t, self._world_SE3(sensor, t), partial(in_view, sensor))
-        return shares[which].astype(np.float32)
+        shares = visible_share(self.caster, t, self._world_SE3(sensor, t), partial(in_view, sensor), which)
+        return shares.astype(np.float32)
 
     def _world_SE3(self, sensor: Sensor, t: float) -> SE3:
         return self.world.ego.pose(t) @ self._mounted[sensor.name]

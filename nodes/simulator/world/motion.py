@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from calibration.se3 import SE3
+from calibration.se3 import SE3, trusted
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -47,6 +47,7 @@ class Motion:
             if angle is not None:
                 angles[:, column] = np.unwrap(np.asarray(angle, dtype=np.float64)) if column == 0 else angle
         samples = np.concatenate([np.asarray(position, dtype=np.float64), angles], axis=1)
+        self._still = samples[0] if (samples == samples[0]).all() else None  # most bodies in a street are parked
         self._path = CubicSpline(self.times, samples)  # raises where times do not increase
         self._speed = self._path.derivative()
         self._change = self._speed.derivative()
@@ -59,7 +60,7 @@ class Motion:
     def pose(self, t: npt.ArrayLike) -> SE3:
         """``odom_SE3_body`` at times ``t`` (...), s."""
         x = self._at(t)
-        return SE3(_rotation(x[..., 3], x[..., 4], x[..., 5]), x[..., :3])
+        return trusted(_rotation(x[..., 3], x[..., 4], x[..., 5]), x[..., :3])
 
     def position(self, t: npt.ArrayLike) -> FloatArray:
         """(..., 3) float64 metres, odom frame."""
@@ -95,21 +96,25 @@ class Motion:
 
     def _at(self, t: npt.ArrayLike) -> FloatArray:
         time = np.asarray(t, dtype=np.float64)
+        if self._still is not None:
+            return np.broadcast_to(self._still, (*time.shape, 6))
         held = np.clip(time, self.times[0], self.times[-1])
         out: FloatArray = self._path(held) + self._speed(held) * (time - held)[..., None]
         return out
 
     def _rate(self, t: npt.ArrayLike) -> FloatArray:
-        out: FloatArray = self._speed(np.clip(np.asarray(t, dtype=np.float64), self.times[0], self.times[-1]))
+        time = np.asarray(t, dtype=np.float64)
+        if self._still is not None:
+            return np.zeros((*time.shape, 6))
+        out: FloatArray = self._speed(np.clip(time, self.times[0], self.times[-1]))
         return out
 
 
 def _rotation(yaw: FloatArray, pitch: FloatArray, roll: FloatArray) -> FloatArray:
     """(..., 3, 3) float64: Rz(yaw) Ry(pitch) Rx(roll)."""
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
-    rows = [
-        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-        [-sp, cp * sr, cp * cr],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    out = np.empty((*yaw.shape, 3, 3))
+    out[..., 0, 0], out[..., 0, 1], out[..., 0, 2] = cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr
+    out[..., 1, 0], out[..., 1, 1], out[..., 1, 2] = sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr
+    out[..., 2, 0], out[..., 2, 1], out[..., 2, 2] = -sp, cp * sr, cp * cr
+    return out
