@@ -6,8 +6,6 @@ each frame: which actors are near -> shadows -> lamp light -> for each view: act
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import moderngl
 import numpy as np
 import numpy.typing as npt
@@ -31,18 +29,10 @@ from nodes.simulator.world.world import World
 _CELL = 48.0  # m
 _FAR = 700.0  # m; static things beyond are left to the haze
 _NEAR = 0.1
-_SAMPLES = 0  # each pixel; 4 double the cost in software
 _STILL = SE3(np.tile(np.eye(3), (3, 1, 1)), np.zeros((3, 3)))
 _BEAM_FROM_EGO = np.array([3.6, 0.0, 0.65])  # middle of the headlamps, ego frame
 
 Programs = dict[str, moderngl.Program]
-
-
-class Target(NamedTuple):
-    """Where a camera's sheet is drawn: with several samples a pixel, then with one."""
-
-    drawn: moderngl.Framebuffer
-    read: moderngl.Framebuffer
 
 
 class Scene:
@@ -75,16 +65,11 @@ class Scene:
         texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
         return texture
 
-    def target(self, width: int, height: int) -> Target:
+    def target(self, width: int, height: int) -> moderngl.Framebuffer:
+        """Where a camera's sheet is drawn: colour, and object id with depth."""
         size, context = (width, height), self._context
-        many = [
-            context.renderbuffer(size, 4, samples=_SAMPLES),
-            context.renderbuffer(size, 2, samples=_SAMPLES, dtype="i4"),
-        ]
-        one = [context.renderbuffer(size, 4), context.renderbuffer(size, 2, dtype="i4")]
-        return Target(
-            context.framebuffer(many, context.depth_renderbuffer(size, samples=_SAMPLES)), context.framebuffer(one)
-        )
+        pictures = [context.renderbuffer(size, 4), context.renderbuffer(size, 2, dtype="i4")]
+        return context.framebuffer(pictures, context.depth_renderbuffer(size))
 
     def programs(self, camera: CameraSensor) -> Programs:
         """One for each look and one for the sky, for this camera's lens and this world's light."""
@@ -111,7 +96,7 @@ class Scene:
         return words
 
     def draw(
-        self, target: Target, programs: Programs, sheet: Sheet, moment: Moment, odom_SE3_ego: SE3
+        self, target: moderngl.Framebuffer, programs: Programs, sheet: Sheet, moment: Moment, odom_SE3_ego: SE3
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """The sheet: (h, w, 4) uint8 red, green, blue; (h, w, 2) float32 of object id (as bits) and depth, m."""
         now = self._levels if not self.world.roofed else levels(self.world.light, self._roofed(float(moment.times[1])))
@@ -133,18 +118,19 @@ class Scene:
             self._lamplight.draw(ego, groups)
         self._light_up(programs, now, moment, odom_SE3_ego)
         self._context.enable_only(moderngl.DEPTH_TEST)
-        target.drawn.use()
-        target.drawn.clear()
+        target.use()
+        target.clear()
         for view in sheet.views:
             self._draw_view(target, programs, view, moment, models)
-        self._context.copy_framebuffer(target.read, target.drawn)
         size = (sheet.height, sheet.width)
-        colour = np.frombuffer(target.read.read(components=4, alignment=1), np.uint8).reshape(*size, 4)
-        what = np.frombuffer(target.read.read(components=2, attachment=1, dtype="i4", alignment=1), np.float32)
+        colour = np.frombuffer(target.read(components=4, alignment=1), np.uint8).reshape(*size, 4)
+        what = np.frombuffer(target.read(components=2, attachment=1, dtype="i4", alignment=1), np.float32)
         return colour, what.reshape(*size, 2)
 
-    def _draw_view(self, target: Target, programs: Programs, view: View, moment: Moment, models: list[Model]) -> None:
-        target.drawn.viewport = (0, view.top, view.width, view.height)
+    def _draw_view(
+        self, target: moderngl.Framebuffer, programs: Programs, view: View, moment: Moment, models: list[Model]
+    ) -> None:
+        target.viewport = (0, view.top, view.width, view.height)
         odom_R_camera = moment.camera.rotation[1]
         for each in programs.values():
             _set(each, "face_R_camera", tuple(view.rotation.T.ravel()))
