@@ -34,7 +34,7 @@ class NoiseSettings(Settings, frozen=True):
     rest is the same for long (the side that is seen, a cut box), moves with the object and is not averaged out.
     Half the mean square of differences over the mean square is 0.11-0.29 for PandaSet's LiDARs and 0.35-0.47 for its
     camera ahead, whose share is set higher because its errors have long tails. No labels with identities show a radar:
-    its share is that with which Astyx' fused AP was best.
+    its share was chosen by Astyx' fused AP, of a few.
     memory: matched detections that the adaptive factors remember; low, high: bounds of the factors, in variance.
     settled_age: frame sets after which a track teaches. robust_sigmas: from which distance on a detection counts as an
     outlier (adaptive only).
