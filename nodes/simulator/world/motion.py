@@ -27,6 +27,8 @@ class Motion:
 
     Raises:
         ValueError: sizes differ, fewer than two samples, or times that do not increase.
+
+    samples: (K, 6) position, yaw without jumps, pitch, roll.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Motion:
         for column, angle in enumerate(given):
             if angle is not None:
                 angles[:, column] = np.unwrap(np.asarray(angle, dtype=np.float64)) if column == 0 else angle
-        samples = np.concatenate([np.asarray(position, dtype=np.float64), angles], axis=1)
-        self._still = samples[0] if (samples == samples[0]).all() else None  # most bodies in a street are parked
-        self._path = CubicSpline(self.times, samples)  # raises where times do not increase
+        self.samples: FloatArray = np.concatenate([np.asarray(position, dtype=np.float64), angles], axis=1)
+        self._still = (
+            self.samples[0] if (self.samples == self.samples[0]).all() else None
+        )  # most bodies in a street are parked
+        self._path = CubicSpline(self.times, self.samples)  # raises where times do not increase
         self._speed = self._path.derivative()
         self._change = self._speed.derivative()
 
