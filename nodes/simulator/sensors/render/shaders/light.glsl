@@ -35,7 +35,9 @@ vec3 sky_in(vec3 d, float rough) {
 
 #ifdef SUN
 float sun_share(vec3 odom, vec3 n) {
-    vec3 at = (shadow_from_odom * vec4(odom + 0.06 * n, 1.0)).xyz;
+    // A texel of the map is 6 to 12 cm wide: a surface that the sun grazes must look from that far before itself.
+    float grazing = 1.0 - max(dot(n, sun_direction), 0.0);
+    vec3 at = (shadow_from_odom * vec4(odom + (0.05 + 0.20 * grazing * grazing) * n + 0.05 * sun_direction, 1.0)).xyz;
     vec2 edge = smoothstep(0.5, 0.46, abs(at.xy - 0.5));
     float open = min(texture(static_shadow, at), texture(moving_shadow, at));
     return mix(1.0, open, edge.x * edge.y);
