@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nodes.simulator.scenario.idm import Driver
+from nodes.simulator.scenario.junction import ARM_LENGTH, Crossing, Way
 from nodes.simulator.scenario.mover import Mover
 from nodes.simulator.scenario.path import Path, Piece
 from nodes.simulator.scenario.road import Lane, Road
@@ -27,9 +28,10 @@ def cast(scenario: Scenario, road: Road, rng: np.random.Generator) -> list[Mover
     Raises:
         BadInput: somebody has no place.
     """
+    crossing = Crossing(scenario.name, road) if scenario.road.junction is not None else None
     movers = [_ego(scenario, road)]
     for i, vehicle in enumerate(scenario.vehicles):
-        movers.append(_vehicle(scenario, road, i, vehicle))
+        movers.append(_vehicle(scenario, road, crossing, i, vehicle))
     for i, person in enumerate(scenario.people):
         movers.append(_person(road, f"people[{i}]", person))
     for i, thing in enumerate(scenario.things):
@@ -39,7 +41,19 @@ def cast(scenario: Scenario, road: Road, rng: np.random.Generator) -> list[Mover
         movers += _parked(scenario, road, f"parked[{i}]", row, rng)
     movers += _traffic(scenario, road, movers, rng)
     movers += _walkers(scenario, road, rng)
+    if crossing is not None:
+        turns = [scenario.ego.turn, *(vehicle.turn for vehicle in scenario.vehicles)]
+        for mover, turn in zip(movers, turns + ["straight"] * len(movers), strict=False):
+            if mover.lane is not None and not mover.fixed:
+                _send(mover, crossing.along(mover.lane, turn))
     return movers
+
+
+def _send(mover: Mover, way: Way) -> None:
+    """Through the junction, which lies ahead of it on its lane; who is past the line keeps to the lane."""
+    mover.stops, mover.turns = way.stops, way.turns
+    if way.turns:
+        mover.follow(way.path)
 
 
 def _check_apart(scenario: Scenario, movers: list[Mover]) -> None:
@@ -77,8 +91,13 @@ def _ego(scenario: Scenario, road: Road) -> Mover:
     )  # fmt: skip
 
 
-def _vehicle(scenario: Scenario, road: Road, index: int, of: VehicleSettings) -> Mover:
+def _vehicle(scenario: Scenario, road: Road, crossing: Crossing | None, index: int, of: VehicleSettings) -> Mover:
     field = f"$.vehicles[{index}]"
+    for name, given in (("arm", of.arm is not None), ("turn", of.turn != "straight")):
+        if given and crossing is None:
+            raise BadInput(scenario.name, f"{field}.{name}", "a road with a junction", "none")
+    if of.arm is not None and crossing is not None:
+        return _from_arm(crossing, index, of)
     lane = _lane(scenario, road, f"{field}.lane", of.lane, of.oncoming)
     _check_acts(scenario, road, field, of.does, of.oncoming)
     size = shape(of.shape).size
@@ -86,18 +105,32 @@ def _vehicle(scenario: Scenario, road: Road, index: int, of: VehicleSettings) ->
     if not 0.0 <= s <= lane.path.length:
         raise BadInput(scenario.name, f"{field}.ahead", f"within the road, {_extent(road)}", of.ahead)
     wanted = of.wants or of.speed or scenario.road.speed_limit
-    return _driven(f"vehicles[{index}]", of.shape, lane, s, of.speed, wanted, of.offset, list(of.does))
+    mover = _driven(f"vehicles[{index}]", of.shape, lane, s, of.speed, wanted, of.offset, list(of.does))
+    mover.heedless = of.heedless
+    return mover
+
+
+def _from_arm(crossing: Crossing, index: int, of: VehicleSettings) -> Mover:
+    """Its front is `ahead` m before the stop line of its arm."""
+    way = crossing.out_of(1 if of.arm == "left" else -1, of.turn)
+    wanted = of.wants or of.speed or crossing.of.speed_limit
+    size = shape(of.shape).size
+    s = ARM_LENGTH - crossing.arm_line() - of.ahead - (1.0 - _TAIL) * size[0]
+    mover = _driven(f"vehicles[{index}]", of.shape, way.path, s, of.speed, wanted, of.offset, list(of.does))
+    mover.stops, mover.turns, mover.heedless = way.stops, way.turns, of.heedless
+    return mover
 
 
 def _driven(
-    label: str, name: str, lane: Lane, s: float, speed: float, wanted: float, offset: float = 0.0,
+    label: str, name: str, on: Lane | Path, s: float, speed: float, wanted: float, offset: float = 0.0,
     acts: list[Act] | None = None,
 ) -> Mover:  # fmt: skip
     of = shape(name)
     heavy = of.size[0] > 7.0
+    lane, path = (on, on.path) if isinstance(on, Lane) else (None, on)
     driver = _RIDER if of.kind == "bicycle" else _HEAVY if heavy else Driver()
     return Mover(
-        label, name, of.kind, of.size, _TAIL * of.size[0], lane.path, s, speed, wanted, driver, lane, offset,
+        label, name, of.kind, of.size, _TAIL * of.size[0], path, s, speed, wanted, driver, lane, offset,
         acts=acts or [],
     )  # fmt: skip
 
@@ -167,7 +200,6 @@ def _in_the_way(road: Road, ahead: float, length: float) -> bool:
     of = road.settings
     places = [(at, 6.0) for at in of.crosswalks]
     places += [(of.junction.ahead, 26.0)] if of.junction else []
-    places += [(of.roundabout.ahead, 60.0)] if of.roundabout else []
     return any(abs(ahead - at) < clear + 0.5 * length for at, clear in places)
 
 

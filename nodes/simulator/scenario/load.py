@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nodes.simulator.scenario.draw import draw
 from nodes.simulator.scenario.place import place
 from nodes.simulator.scenario.settings import Scenario
 from nodes.simulator.world.world import World
@@ -24,8 +25,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     Raises:
         BadInput: no such scenario, or a wrong field, with its line.
     """
-    path = _file(name_or_path)
-    return load_yaml(path, Scenario)
+    drawn = _random_seed(name_or_path)
+    return load_yaml(_file(name_or_path), Scenario) if drawn is None else draw(drawn)
 
 
 def open_world(name_or_path: str | Path, seed: int | None = None) -> World:
@@ -38,9 +39,21 @@ def open_world(name_or_path: str | Path, seed: int | None = None) -> World:
     try:
         return place(scenario, seed)
     except BadInput as error:
+        if _random_seed(name_or_path) is not None:
+            raise
         path = _file(name_or_path)
         text = path.read_text(encoding="utf-8")
         raise located(BadInput(path, error.field, error.expected, error.found), text) from error
+
+
+def _random_seed(name: str | Path) -> int | None:
+    """The number of a `random:SEED`, None for all other names."""
+    kind, colon, number = str(name).partition(":")
+    if kind != "random" or not colon:
+        return None
+    if not (number.isdigit() and len(number) < 19):
+        raise BadInput("scenario", str(name), "random: and a whole number from 0", number or "nothing")
+    return int(number)
 
 
 def _file(name_or_path: str | Path) -> Path:

@@ -109,6 +109,10 @@ class Mover:
         self.move_across(0.0, max(self.speed * over, 6.0 * abs(was)), was)
         self.change_done = self.s + self.turn_length
 
+    def follow(self, path: Path) -> None:
+        """Leave the lane, with whose path another begins."""
+        self.lane, self.path, self._bends = None, path, _bend_speed(path)
+
     def pose(self, s: npt.ArrayLike) -> Pose:
         place, (d, slope) = self.path.at(s), self.drift(s)
         x, y = place.x - d * np.sin(place.heading), place.y + d * np.cos(place.heading)
@@ -121,7 +125,8 @@ class Mover:
 
     def speed_here(self) -> float:
         """What it wants to drive, no faster than the bends ahead allow."""
-        return min(self.wanted, float(np.interp(self.s, self.path.s, self._bends)))
+        ahead = self.s + np.array([0.0, 0.8]) * self.speed  # a driver is never quite as slow as it means to be
+        return min(self.wanted, float(np.interp(ahead, self.path.s, self._bends).min()))
 
 
 def _bend_speed(path: Path) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -71,7 +72,10 @@ class Path:
             into = s - ends[i]
             return turned[i] + starts[i] * into + 0.5 * rates[i] * into**2, starts[i] + rates[i] * into
 
-        s = np.linspace(0.0, ends[-1], max(2, int(np.ceil(ends[-1] / STEP)) + 1))
+        parts = [
+            np.linspace(a, b, int(np.ceil((b - a) / STEP)), endpoint=False) for a, b in itertools.pairwise(ends)
+        ]  # every piece begins at a sample, so that none has a kink inside
+        s = np.concatenate([*parts, ends[-1:]])
         half, middle = 0.5 * np.diff(s), 0.5 * (s[1:] + s[:-1])
         steps = np.zeros((2, len(half)))
         for at, weight in _GAUSS:
@@ -87,13 +91,13 @@ class Path:
         i = np.clip(np.searchsorted(self.s, inside, side="right") - 1, 0, len(self.s) - 2)
         h = self.s[i + 1] - self.s[i]
         u = (inside - self.s[i]) / h
-        heading = self.heading[i] + u * (self.heading[i + 1] - self.heading[i])
         a, b = self.heading[i], self.heading[i + 1]
         h00, h10, h01, h11 = (1 + 2 * u) * (1 - u) ** 2, u * (1 - u) ** 2, u * u * (3 - 2 * u), u * u * (u - 1)
+        curvature = self.curvature[i] + u * (self.curvature[i + 1] - self.curvature[i])
+        heading = h00 * a + h01 * b + h * (h10 * self.curvature[i] + h11 * self.curvature[i + 1])
         beyond = wanted - inside
         x = h00 * self.x[i] + h01 * self.x[i + 1] + h * (h10 * np.cos(a) + h11 * np.cos(b)) + beyond * np.cos(heading)
         y = h00 * self.y[i] + h01 * self.y[i + 1] + h * (h10 * np.sin(a) + h11 * np.sin(b)) + beyond * np.sin(heading)
-        curvature = self.curvature[i] + u * (self.curvature[i + 1] - self.curvature[i])
         return Place(x, y, heading, np.where(beyond == 0.0, curvature, 0.0))
 
     def beside(self, d: float) -> Path:

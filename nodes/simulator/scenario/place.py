@@ -81,7 +81,8 @@ def _world(scenario: Scenario, seed: int, road: Road, movers: list[Mover], log: 
         done = manoeuvres(log, movers, number, _cuts_in(log, movers, number))
         moves = motion(log, number, mover, mover.to_middle, height)
         actors.append(Actor(number, mover.kind, mover.size, mover.shape, paint, moves, done))
-    seen = scenery(scenario, road, np.random.default_rng([seed, 2000]))
+    travelled = float(np.hypot(np.diff(log.x[:, 0]), np.diff(log.y[:, 0])).sum())
+    seen = scenery(scenario, road, travelled, np.random.default_rng([seed, 2000]))
     inside = np.zeros(len(log.times), dtype=bool)
     if scenario.road.tunnel is not None:
         s, _ = road.middle.project(np.stack([log.x[:, 0], log.y[:, 0]], axis=1))

@@ -32,15 +32,13 @@ class Junction(Settings, frozen=True, kw_only=True):
     green: tuple[float, float] = (0.0, 15.0)
     cycle: Annotated[float, Meta(ge=20.0)] = 40.0
     lane_width: Annotated[float, Meta(ge=2.5, le=4.0)] = 3.25
-    pavement: Width = 2.5
-    speed_limit: float = 11.0
+    speed_limit: Annotated[float, Meta(gt=0.0, le=30.0)] = 11.0
 
-
-class Roundabout(Settings, frozen=True, kw_only=True):
-    """ahead: its middle, of the ego's start, m. radius: of the middle of its lane."""
-
-    ahead: Annotated[float, Meta(gt=0.0)]
-    radius: Annotated[float, Meta(ge=12.0, le=30.0)] = 16.0
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.green[0] < self.green[1] <= self.green[0] + self.cycle - 12.0:
+            raise ValueError(
+                f"green: expected start < end that leave 12 s of {self.cycle} s to others, got {self.green}"
+            )
 
 
 class Tunnel(Settings, frozen=True, kw_only=True):
@@ -78,10 +76,10 @@ class RoadSettings(Settings, frozen=True, kw_only=True):
     speed_limit: Annotated[float, Meta(gt=0.0, le=60.0)] = 13.9
     crosswalks: tuple[float, ...] = ()
     junction: Junction | None = None
-    roundabout: Roundabout | None = None
     tunnel: Tunnel | None = None
 
     def __post_init__(self) -> None:
-        parts = ("junction", "roundabout", "tunnel")
-        if sum(getattr(self, part) is not None for part in parts) > 1:
-            raise ValueError("junction, roundabout, tunnel: expected at most one of them")
+        if self.junction is not None and self.tunnel is not None:
+            raise ValueError("junction, tunnel: expected at most one of them")
+        if self.junction is not None and not self.oncoming:
+            raise ValueError("junction: expected a road with oncoming lanes")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nodes.simulator.scenario.junction import Crossing
+from nodes.simulator.scenario.path import Path
 from nodes.simulator.scenario.road import KERB_HEIGHT, Road
 from nodes.simulator.scenario.surface import (
     ASPHALT,
@@ -11,10 +13,12 @@ from nodes.simulator.scenario.surface import (
     PAINT_HEIGHT,
     PAVING,
     WHITE,
+    Rgb,
     dashes,
     extrude,
     flat,
     flat_mesh,
+    grid,
     line,
 )  # fmt: skip
 from nodes.simulator.world.mesh import Mesh
@@ -23,31 +27,91 @@ KERBSTONE = (172, 170, 164)
 _BAR, _BARS = 0.5, 3.0  # a crosswalk's bars: width and pause, length along the road, m
 
 
-def road_surface(road: Road) -> Mesh:
-    """The road from one end to the other."""
-    of, line_of = road.settings, road.middle
-    end = line_of.length
-    parts = [flat(line_of, 0.0, end, -road.kerb(-1), road.kerb(1), "asphalt", ASPHALT)]
+def road_surface(road: Road, crossing: Crossing | None = None) -> Mesh:
+    """The road from one end to the other, and the arms of its junction."""
+    of, middle, end = road.settings, road.middle, road.middle.length
+    parts = [flat(middle, 0.0, end, -road.kerb(-1), road.kerb(1), "asphalt", ASPHALT)]
+    stretches, painted = [(0.0, end)], [(0.0, end)]
+    if crossing is not None:
+        gap, stop = crossing.half, crossing.line
+        stretches = [(0.0, crossing.s - gap), (crossing.s + gap, end)]
+        painted = [(0.0, crossing.s - stop), (crossing.s + stop, end)]
+        parts += _junction(road, crossing)
     for side in (-1, 1):
-        parts += _pavement(road, side, 0.0, end)
-        parts += _lane_lines(road, side, 0.0, end)
-    parts += _middle(road, 0.0, end)
+        for start, stop in stretches:
+            parts += _pavement(road, side, start, stop)
+        for start, stop in painted:
+            parts += _lane_lines(road, side, start, stop)
+    for start, stop in painted:
+        parts += _middle(road, start, stop)
     parts += [crosswalk(road, road.start + at) for at in of.crosswalks]
     return Mesh.joined(parts)
+
+
+def _junction(road: Road, crossing: Crossing) -> list[Mesh]:
+    """Arms, corners, stop lines and crosswalks on all four sides."""
+    parts, corner, kerb = [], crossing.corner, crossing.kerb
+    for side in (-1, 1):
+        arm, line_at = crossing.arm(side), crossing.arm_line()
+        parts.append(flat(arm, 0.0, arm.length, -kerb, kerb, "asphalt", ASPHALT))
+        # the lane that leads to the junction lies on the left of an arm, whose path leads away from it
+        parts.append(flat(arm, line_at, line_at + 0.4, 0.1, kerb - 0.3, "marking", WHITE, PAINT_HEIGHT))
+        parts.append(dashes(arm, line_at + 0.4, arm.length, 0.0, 3.0, 6.0))
+        out = -side * road.lanes_edge(side)
+        near, far = sorted((side * 0.1, -out))
+        at = crossing.s + side * crossing.line
+        parts.append(
+            flat(
+                road.middle,
+                min(at, at + side * 0.4),
+                max(at, at + side * 0.4),
+                near,
+                far,
+                "marking",
+                WHITE,
+                PAINT_HEIGHT,
+            )
+        )
+        parts.append(crosswalk(road, crossing.s + side * (crossing.half + 2.2)))
+        for edge in (-1, 1):
+            section = _pavement_section(edge * kerb, edge * (kerb + corner), edge)
+            for profile, material, rgb in section:
+                parts.append(extrude(arm, corner, arm.length, profile, material, rgb))
+            parts += _corner(arm, edge, kerb, corner, paved=road.settings.pavement > 0.0)
+    return parts
+
+
+def _corner(arm: Path, edge: int, kerb: float, radius: float, paved: bool) -> list[Mesh]:
+    """The quarter of a disc between the kerb of the road and that of an arm, and the asphalt around it."""
+    place = arm.at(np.array([0.0, radius]))
+    inner, outer = edge * kerb, edge * (kerb + radius)
+    parts = [flat(arm, 0.0, radius, min(inner, outer), max(inner, outer), "asphalt", ASPHALT)]
+    if not paved:
+        return parts
+    angle = np.linspace(0.0, 0.5 * np.pi, 7)
+    forward = np.array([np.cos(place.heading[0]), np.sin(place.heading[0])])
+    middle = place.xy[1] + outer * place.left[1]
+    rim = middle - radius * (np.sin(angle)[:, None] * forward + edge * np.cos(angle)[:, None] * place.left[0])
+    top = np.r_[np.c_[middle[None], [[KERB_HEIGHT]]], np.c_[rim, np.full(7, KERB_HEIGHT)]]
+    fan = np.array([[0, k, k + 1] for k in range(1, 7)])
+    parts.append(flat_mesh(top, fan if edge > 0 else fan[:, ::-1], "pavement", PAVING))
+    wall = np.stack([np.c_[rim, np.zeros(7)], np.c_[rim, np.full(7, KERB_HEIGHT)]], axis=1)
+    parts.append(grid(wall if edge > 0 else wall[::-1], "concrete", KERBSTONE))
+    return parts
 
 
 def _pavement(road: Road, side: int, start: float, end: float) -> list[Mesh]:
     if not road.settings.pavement:
         return []
-    kerb, out = side * road.kerb(side), side * road.outside(side)
-    stone = kerb + side * 0.15
-    top, foot = KERB_HEIGHT, -0.05
-    edge = [(kerb, 0.0), (kerb, top), (stone, top)] if side > 0 else [(stone, top), (kerb, top), (kerb, 0.0)]
-    walk = [(stone, top), (out, top), (out, foot)] if side > 0 else [(out, foot), (out, top), (stone, top)]
-    return [
-        extrude(road.middle, start, end, edge, "concrete", KERBSTONE),
-        extrude(road.middle, start, end, walk, "pavement", PAVING),
-    ]
+    section = _pavement_section(side * road.kerb(side), side * road.outside(side), side)
+    return [extrude(road.middle, start, end, profile, material, rgb) for profile, material, rgb in section]
+
+
+def _pavement_section(kerb: float, out: float, side: int) -> list[tuple[list[tuple[float, float]], str, Rgb]]:
+    """Cross-sections of a kerbstone and the pavement behind it, between two offsets."""
+    stone, top, foot = kerb + side * 0.15, KERB_HEIGHT, -0.05
+    edge, walk = [(kerb, 0.0), (kerb, top), (stone, top)], [(stone, top), (out, top), (out, foot)]
+    return [(edge[::side], "concrete", KERBSTONE), (walk[::side], "pavement", PAVING)]
 
 
 def _lane_lines(road: Road, side: int, start: float, end: float) -> list[Mesh]:

@@ -63,7 +63,7 @@ def obstacle(crowd: Crowd, me: int, wanted: float) -> Obstacle:
     reach = 6.0 if self.on_foot else min(30.0 + 6.0 * self.speed, 160.0)
     s = np.arange(self.s - 1.0, self.front + reach, 1.0)
     lane, (drift, _) = self.path.at(s), self.drift(s)
-    t = np.searchsorted(AHEAD_S, 0.0 if self.on_foot else self.sees, side="right")
+    t = np.searchsorted(AHEAD_S, 0.0 if self.on_foot or self.heedless else self.sees, side="right")
     candidates = np.ones((len(crowd.movers), t), dtype=bool)
     candidates[me] = False
     still = np.linalg.norm(crowd.velocity[:, 0], axis=-1) < 0.05
