@@ -110,6 +110,7 @@ class KittiRawDrive(IndexedDrive):
             extrinsic=Extrinsic.from_se3(self._ego_SE3_velo, method="dataset"),
             clock=Clock(has_arrival=False),
             sweep_ns=int(np.median(whole)),
+            model="hdl64e",
             beams=64,
             max_range_m=120.0,
         )

@@ -201,6 +201,7 @@ def _lidar_sensor(name: str, ego_SE3_lidar: SE3) -> LidarSensor:
         name=name,
         extrinsic=Extrinsic.from_se3(ego_SE3_lidar, method="optical centre found in the data, see pandaset_geometry"),
         clock=Clock(has_arrival=False),
+        model="pandar64" if name == "pandar64" else "",
         beams=64 if name == "pandar64" else 0,
         max_range_m=200.0 if name == "pandar64" else 300.0,
         view_deg=360.0 if name == "pandar64" else 60.0,

@@ -152,9 +152,9 @@ def _labels(drive: Drive) -> dict[int, TruthObjects]:
 
 
 def _nearest(labels: dict[int, TruthObjects], time_ns: int) -> TruthObjects | None:
-    """The labels of that instant, to 20 ms."""
+    """The labels of that instant, to 40 ms: within it a car in a street moves less than the margin around its box."""
     key = min(labels, key=lambda t: abs(t - time_ns), default=None)
-    return labels[key] if key is not None and abs(key - time_ns) <= 20_000_000 else None
+    return labels[key] if key is not None and abs(key - time_ns) <= 40_000_000 else None
 
 
 def _poses(drive: Drive) -> Trajectory | None:
