@@ -19,6 +19,7 @@ from pipeline.core.settings import load_yaml
 
 PREFIX = "simulated:"
 _RIGS = Path(__file__).resolve().parents[2] / "configs" / "rigs"
+_KEPT = 128  # worlds in the cache, about 1.5 MB each
 _FORM = "simulated:SCENARIO[:SEED[:SECONDS]][@RIG], such as simulated:cut_in:3:10@demo"
 
 
@@ -39,10 +40,10 @@ def open_simulated(name: str) -> SimulatedDrive:
         raise BadInput(name, "drive", _FORM, error) from error
     if len(numbers) > 2 or (seconds is not None and not seconds > 0):
         raise BadInput(name, "drive", _FORM, rest)
-    return SimulatedDrive(_world(scenario, seed), load_yaml(_rig_file(rig or "demo"), Rig), seconds)
+    return SimulatedDrive(placed_world(scenario, seed), load_yaml(_rig_file(rig or "demo"), Rig), seconds)
 
 
-def _world(scenario: str, seed: int | None) -> World:
+def placed_world(scenario: str, seed: int | None) -> World:
     """The placed scenario, kept in the user's cache: a run opens it in every one of its processes."""
     path = cache_folder().parent / "worlds" / f"{_key(scenario, seed)}.npz"
     with contextlib.suppress(BadInput, FileNotFoundError):  # a damaged one is made anew
@@ -50,6 +51,9 @@ def _world(scenario: str, seed: int | None) -> World:
     world = open_world(scenario, seed)
     with contextlib.suppress(OSError):  # a full or read-only disk costs time, no more
         save_world(world, path)
+        kept = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
+        for oldest in kept[:-_KEPT]:
+            oldest.unlink()
     return world
 
 
