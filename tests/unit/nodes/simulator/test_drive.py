@@ -16,8 +16,8 @@ from calibration.trajectory import Trajectory
 from nodes.simulator.channels import START_NS
 from nodes.simulator.drive import SimulatedDrive
 from nodes.simulator.instruments import Instruments
-from nodes.simulator.named import open_simulated
-from nodes.simulator.scenario.load import open_world, scenario_names
+from nodes.simulator.named import open_simulated, placed_world
+from nodes.simulator.scenario.load import scenario_names
 from nodes.simulator.settings import SimulationSettings
 from nodes.simulator.truth import image_boxes
 from pipeline.core import wire
@@ -135,7 +135,7 @@ def test_names_lead_to_drives_or_say_what_is_wrong() -> None:
 @pytest.mark.parametrize("name", scenario_names())
 def test_boxes_hold_what_the_sensors_see(name: str) -> None:
     """In every scenario: an object's pixels lie in its projected box, its LiDAR points in its box, to noise."""
-    world = open_world(name)
+    world = placed_world(name, None)
     instruments = Instruments(world, _RIG, SimulationSettings())
     seen = hit = 0
     for t in (0.25 * world.duration, 0.6 * world.duration):
