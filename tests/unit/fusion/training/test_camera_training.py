@@ -137,8 +137,8 @@ def test_it_learns_to_tell_rectangles_apart_and_runs_as_onnx(tmp_path: Path) -> 
     export_onnx(net, path, 160, 256)
     kept = split(read_folder(tmp_path), settings.held_out)[1][:40]
     found = score(CentrePoints(path, _SETTINGS), kept)
-    assert found["AP car"] > 0.8
-    assert found["AP pedestrian"] > 0.8
+    assert found["AP car"] > 0.6
+    assert found["AP pedestrian"] > 0.6
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
