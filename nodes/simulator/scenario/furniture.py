@@ -74,14 +74,14 @@ def traffic_light() -> Mesh:
 
 
 def guard_rail(path: Path, start: float, end: float, d: float) -> Mesh:
-    """A steel beam on posts 4 m apart."""
-    beam = [(d + 0.04, 0.44), (d + 0.04, 0.75), (d - 0.04, 0.75), (d - 0.04, 0.44), (d + 0.04, 0.44)]
-    s = np.arange(start + 2.0, end, 4.0)
+    """A steel beam, open below, on posts 8 m apart."""
+    beam = [(d - 0.04, 0.44), (d - 0.04, 0.75), (d + 0.04, 0.75), (d + 0.04, 0.44)]
+    s = np.arange(start + 2.0, end, 8.0)
     place = path.at(s)
     at = place.xy + d * place.left
     upright = post(0.06, 0.7, "metal", _GALVANISED, 3)
     posts = [upright._replace(vertices=upright.vertices + np.array([x, y, 0.0], dtype=np.float32)) for x, y in at]
-    return Mesh.joined([extrude(path, start, end, beam[::-1], "metal", _GALVANISED), *posts])
+    return Mesh.joined([extrude(path, start, end, beam, "metal", _GALVANISED), *posts])
 
 
 def tunnel(road: Road, start: float, end: float) -> Mesh:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from nodes.simulator.scenario.idm import Driver, follow, gains
 from nodes.simulator.scenario.mover import Mover
 from nodes.simulator.scenario.road import Lane, Road
@@ -12,11 +14,16 @@ _SECONDS = 4.0
 _ROOM = 3.0  # m free at both ends, whatever the model says
 
 
-def place_in(road: Road, mover: Mover, lane: Lane) -> float:
-    """Arc length on another lane's path beside which a mover is."""
+def place_in(mover: Mover, lane: Lane) -> float:
+    """Arc length on another lane's path beside which a mover is, exactly, or it would jump there."""
     at = mover.pose(mover.s)
-    s, _ = lane.path.project([float(at.x), float(at.y)])
-    return float(s[0])
+    s = float(lane.path.project([float(at.x), float(at.y)])[0][0])
+    for _ in range(3):
+        here = lane.path.at(s)
+        dx, dy = float(at.x - here.x), float(at.y - here.y)
+        c, n = float(np.cos(here.heading)), float(np.sin(here.heading))
+        s += (c * dx + n * dy) / (1.0 - float(here.curvature) * (c * dy - n * dx))
+    return s
 
 
 def changed_lane(road: Road, movers: Sequence[Mover], me: int) -> bool:
@@ -36,14 +43,14 @@ def changed_lane(road: Road, movers: Sequence[Mover], me: int) -> bool:
         if gain > best:
             best, target = gain, other
     if target is not None:
-        mover.take(target, place_in(road, mover, target), _SECONDS)
+        mover.take(target, place_in(mover, target), _SECONDS)
     return target is not None
 
 
 def _incentive(road: Road, movers: Sequence[Mover], mover: Mover, lane: Lane) -> float:
     """m/s2; minus infinity where the change is not safe."""
     here = mover.s
-    there = place_in(road, mover, lane)
+    there = place_in(mover, lane)
     assert mover.lane is not None
     leader, follower = _neighbours(movers, mover, mover.lane, here)
     new_leader, new_follower = _neighbours(movers, mover, lane, there)

@@ -123,6 +123,14 @@ class Mover:
         at = self.pose(s)
         return Pose(at.x + self.to_middle * np.cos(at.yaw), at.y + self.to_middle * np.sin(at.yaw), at.yaw)
 
+    def progress(self) -> float:
+        """Arc length of its path for each metre that it drives beside and across it."""
+        if self.turn_from == 0.0 == self.turn_to:
+            return 1.0
+        d, slope = self.drift(self.s)
+        turn = float(np.interp(self.s, self.path.s, self.path.curvature))
+        return 1.0 / float(np.hypot(1.0 - turn * d, slope))
+
     def speed_here(self) -> float:
         """What it wants to drive, no faster than the bends ahead allow."""
         ahead = self.s + np.array([0.0, 0.8]) * self.speed  # a driver is never quite as slow as it means to be

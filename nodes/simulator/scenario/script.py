@@ -46,7 +46,7 @@ def _begin(road: Road, mover: Mover, one: Act, t: float) -> None:
     if one.lane is not None and mover.lane is not None:
         lane = road.lane(one.lane, mover.lane.oncoming)
         if lane.path is not mover.lane.path:
-            mover.take(lane, place_in(road, mover, lane), one.over)
+            mover.take(lane, place_in(mover, lane), one.over)
     elif one.shift is not None:
         mover.move_across(one.shift, max(mover.speed * one.over, 1.0))
         mover.change_done = mover.s + mover.turn_length

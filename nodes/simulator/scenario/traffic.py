@@ -91,17 +91,18 @@ def _advance(mover: Mover, wanted: float, t: float) -> None:
         wanted = min(wanted, -mover.braking if mover.speed > mover.brake_to + 0.2 else 0.0)
         if mover.speed <= mover.brake_to + 0.2 and t >= mover.released:
             mover.braking = 0.0
-    jerk = _FOOT_JERK if mover.on_foot else _PANIC_JERK if wanted < -4.0 or mover.acceleration < -4.0 else _JERK
+    press = _FOOT_JERK if mover.on_foot else _PANIC_JERK if wanted < -4.0 else _JERK
+    release = _FOOT_JERK if mover.on_foot else _PANIC_JERK if mover.acceleration < 0.0 else _JERK
     # no harder than lets the car come to rest without a jolt
-    wanted = max(wanted, -np.sqrt(2.0 * 0.6 * jerk * mover.speed))
+    wanted = max(wanted, -np.sqrt(2.0 * 0.6 * _PANIC_JERK * mover.speed))
     before = mover.acceleration
-    after = float(np.clip(wanted, before - jerk * STEP_S, before + jerk * STEP_S))
+    after = float(np.clip(wanted, before - press * STEP_S, before + release * STEP_S))
     speed = mover.speed + 0.5 * (before + after) * STEP_S
     if speed <= 0.0:
-        mover.s += max(0.0, 0.25 * mover.speed * STEP_S)
+        mover.s += 0.25 * mover.speed * STEP_S
         mover.speed, mover.acceleration = 0.0, max(0.0, after)
         return
-    mover.s += mover.speed * STEP_S + (before / 3.0 + after / 6.0) * STEP_S**2
+    mover.s += (mover.speed * STEP_S + (before / 3.0 + after / 6.0) * STEP_S**2) * mover.progress()
     mover.speed, mover.acceleration = speed, after
 
 
