@@ -93,9 +93,10 @@ def _advance(mover: Mover, wanted: float, t: float) -> None:
             mover.braking = 0.0
     press = _FOOT_JERK if mover.on_foot else _PANIC_JERK if wanted < -4.0 else _JERK
     release = _FOOT_JERK if mover.on_foot else _PANIC_JERK if mover.acceleration < 0.0 else _JERK
-    # no harder than lets the car come to rest without a jolt
-    wanted = max(wanted, -np.sqrt(2.0 * 0.6 * _PANIC_JERK * mover.speed))
     before = mover.acceleration
+    # no harder than lets it come to rest without a jolt
+    left = max(0.0, mover.speed + before * STEP_S)
+    wanted = max(wanted, -np.sqrt((_FOOT_JERK if mover.on_foot else _PANIC_JERK) * left))
     after = float(np.clip(wanted, before - press * STEP_S, before + release * STEP_S))
     speed = mover.speed + 0.5 * (before + after) * STEP_S
     if speed <= 0.0:
