@@ -7,6 +7,8 @@ a second later, a hidden car stays hidden), so it is low-passed instead of summe
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from calibration.se3 import SE3
@@ -45,6 +47,22 @@ class ExistenceSettings(Settings, frozen=True):
     shadow: float = 0.8
 
 
+class Looks(NamedTuple):
+    """Who looked at M tracks with S sensors, and saw what.
+
+    looked (S,): the sensor's detections are there. hit (M, S): it detected the track; odds (M, S): with these log-odds,
+    0 elsewhere. visible (M, S): in its field of view. hidden (M,): behind a nearer track, 0..1. detection (M, S):
+    probability that a sensor that looked would have detected the track, were it there.
+    """
+
+    looked: BoolArray
+    hit: BoolArray
+    odds: FloatArray
+    visible: BoolArray
+    hidden: FloatArray
+    detection: FloatArray
+
+
 class Visibility:
     """Learned probability that a sensor detects an object, by azimuth and range in the ego frame.
 
@@ -72,6 +90,19 @@ class Visibility:
         counts *= np.exp(-dt / self._settings.memory_s)
         counts[:, 0] += np.bincount(at[detected], minlength=len(counts))
         counts[:, 1] += np.bincount(at[visible | detected], minlength=len(counts))
+
+
+def frame_evidence(looks: Looks, settings: ExistenceSettings) -> FloatArray:
+    """(M,) log-odds that one frame set brings, over all sensors."""
+    outvoted = np.where(looks.hit.any(axis=1), settings.miss_weight, 1.0)[:, None]
+    missed = outvoted * np.log1p(-np.minimum(looks.detection, 0.99))
+    return np.asarray(np.where(looks.hit, looks.odds, missed)[:, looks.looked].sum(axis=1))
+
+
+def attention(looks: Looks) -> FloatArray:
+    """(M,) probability that any sensor would have seen the track."""
+    in_view = (looks.visible & looks.looked).any(axis=1)
+    return np.where(looks.hit.any(axis=1), 1.0, in_view * (1.0 - looks.hidden))
 
 
 def cells(position: FloatArray) -> IntArray:

@@ -54,6 +54,11 @@ class Innovation(NamedTuple):
     measured: IntArray  # (m,) which of the six
     present: BoolArray  # (N, m) what was measured
 
+    def take(self, rows: IntArray | BoolArray) -> Innovation:
+        return Innovation(
+            self.residual[rows], self.H[rows], self.R[rows], self.S[rows], self.measured, self.present[rows]
+        )
+
     def distance(self) -> FloatArray:
         """(N,) squared Mahalanobis distance."""
         return self.fit()[0]

@@ -12,7 +12,7 @@ from fusion.per_sensor import PerSensor
 from fusion.tracks import Tracks, no_tracks
 
 _KIND = "syncline.tracker"
-_VERSION = 2
+_VERSION = 3
 _DTYPES = {"<f8", "<i8"}
 
 
@@ -23,7 +23,7 @@ class _RawArray(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Memory(msgspec.Struct, frozen=True, array_like=True):
-    sensors: list[str]
+    names: list[str]
     values: _RawArray
 
 
@@ -34,7 +34,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_ns: int
     odom: int
     tracks: dict[str, _RawArray]
-    factors: _Memory
+    sensors: _Memory
     visibility: _Memory
 
 
@@ -42,7 +42,7 @@ class State(NamedTuple):
     """All of a tracker that changes."""
 
     tracks: Tracks
-    factors: PerSensor
+    sensors: PerSensor
     visibility: PerSensor
     next_id: int
     time_ns: int
@@ -51,14 +51,15 @@ class State(NamedTuple):
 
 def pack(state: State) -> bytes:
     tracks = {name: _raw(column) for name, column in vars(state.tracks).items()}
-    factors, visibility = (_Memory(m.names, _raw(m.values)) for m in (state.factors, state.visibility))
+    sensors, visibility = (_Memory(m.names, _raw(m.values)) for m in (state.sensors, state.visibility))
     return msgspec.msgpack.encode(
-        _File(_KIND, _VERSION, state.next_id, state.time_ns, state.odom, tracks, factors, visibility)
+        _File(_KIND, _VERSION, state.next_id, state.time_ns, state.odom, tracks, sensors, visibility)
     )
 
 
-def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
-    """The state; what it remembers of the sensors is of the kinds of ``factors`` and ``visibility``, left as they are.
+def unpack(snapshot: bytes, sensors: PerSensor, visibility: PerSensor, memory: int) -> State:
+    """The state; what it remembers of the sensors is of the kinds of ``sensors`` and ``visibility``, left as they are,
+    and of each track ``memory`` numbers.
 
     Raises:
         ValueError: the bytes are not a snapshot of this kind and version, or do not fit together.
@@ -69,7 +70,7 @@ def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
         raise ValueError(f"not a tracker snapshot: {error}") from error
     if (file.kind, file.version) != (_KIND, _VERSION):
         raise ValueError(f"expected a snapshot of {_KIND} version {_VERSION}, found {file.kind} {file.version}")
-    pattern = vars(no_tracks())
+    pattern = vars(no_tracks(memory))
     if sorted(file.tracks) != sorted(pattern):
         raise ValueError(f"tracker snapshot: expected columns {tuple(pattern)}, found {tuple(file.tracks)}")
     found = {name: _array(raw) for name, raw in file.tracks.items()}
@@ -78,8 +79,8 @@ def unpack(snapshot: bytes, factors: PerSensor, visibility: PerSensor) -> State:
             raise ValueError(f"tracker snapshot: column {name} is {found[name].dtype} {found[name].shape}")
     return State(
         Tracks(**found),
-        factors.replaced(file.factors.sensors, _array(file.factors.values)),
-        visibility.replaced(file.visibility.sensors, _array(file.visibility.values)),
+        sensors.replaced(file.sensors.names, _array(file.sensors.values)),
+        visibility.replaced(file.visibility.names, _array(file.visibility.values)),
         file.next_id,
         file.time_ns,
         file.odom,

@@ -31,7 +31,7 @@ class Tracks:
     """M tracks, odom frame, at the reference instant; the tracker writes into the rows.
 
     yaw is the axis of the box with ``sense``, the log-odds that it points forward. evidence: log-odds of existence.
-    class_log: log-evidence per class.
+    class_log: log-evidence per class. memory: what the weigher keeps of each.
     """
 
     id: IntArray  # (M,)
@@ -46,8 +46,9 @@ class Tracks:
     sense: FloatArray  # (M,)
     class_log: FloatArray  # (M, C)
     evidence: FloatArray  # (M,)
-    age: IntArray  # (M,) frame sets since birth
+    age: IntArray  # (M,) frame sets since birth, -1 until the first is fused
     coasted: IntArray  # (M,) frame sets since the last detection
+    memory: FloatArray  # (M, K)
 
     def __len__(self) -> int:
         return len(self.id)
@@ -66,15 +67,16 @@ class Tracks:
         return np.asarray(likely / likely.sum(axis=1, keepdims=True))
 
 
-def no_tracks() -> Tracks:
+def no_tracks(memory: int = 0) -> Tracks:
+    """memory: K."""
     whole, real = np.zeros(0, np.int64), np.zeros(0)
     return Tracks(
         whole, whole, np.zeros((0, 5)), np.zeros((0, 5, 5)), np.zeros((0, 2, 2)), np.zeros((0, 3)), np.zeros((0, 3)),
-        real, real, real, np.zeros((0, C)), real, whole, whole,
+        real, real, real, np.zeros((0, C)), real, whole, whole, np.zeros((0, memory)),
     )  # fmt: skip
 
 
-def born(z: Measurements, first_id: int) -> Tracks:
+def born(z: Measurements, first_id: int, memory: int = 0) -> Tracks:
     """New tracks: at the place of their detection, but knowing only what its class tells. The detection is still to
     be taken in by the ordinary update, against which the prior's position weighs nothing."""
     n = len(z)
@@ -96,8 +98,9 @@ def born(z: Measurements, first_id: int) -> Tracks:
         sense=np.zeros(n),
         class_log=np.log(z.class_prob),
         evidence=z.odds.copy(),
-        age=np.zeros(n, dtype=np.int64),
+        age=np.full(n, -1),
         coasted=np.zeros(n, dtype=np.int64),
+        memory=np.zeros((n, memory)),
     )
 
 

@@ -87,7 +87,8 @@ class RayFuser:
     def __init__(self, settings: TrackerSettings | None = None, deploy: RaySettings | None = None) -> None:
         self._deploy = deploy or RaySettings()
         self._started_ray = _connect(self._deploy)
-        encoded = msgspec.msgpack.encode(settings or TrackerSettings())
+        self._settings = settings or TrackerSettings()
+        encoded = msgspec.msgpack.encode(self._settings)
         self._actor = _start_actor(encoded)
         self._number = _START
         self._checkpoint = (_START, b"")
@@ -118,7 +119,7 @@ class RayFuser:
         return bytes(snapshot)
 
     def restore(self, snapshot: bytes) -> None:
-        Tracker().restore(snapshot)  # raises here, before the actor is touched
+        Tracker(self._settings).restore(snapshot)  # raises here, before the actor is touched
         self._checkpoint, self._since = (self._number, snapshot), []
         self._get(self._actor.restore.remote(self._number, snapshot))
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.se3 import SE3
-from fusion.noise import NoiseSettings
+from fusion.noise import AdaptiveSettings, IntersectionSettings, NominalSettings
 from fusion.tracker import Tracker, TrackerSettings
 from pipeline.core.messages import C, Detections, FrameSet, Message, Scene, Stamp
 from pipeline.core.wire import digest
@@ -21,7 +21,7 @@ SENSORS = [
         "bumper", "radar", (0.5, 0.5, 2.0), 30_000_000, detection=0.8, clutter=3.0, radial_sigma=0.2, ambiguity=10.3
     ),
 ]
-METHODS = st.sampled_from(["nominal", "adaptive", "intersection"])
+METHODS = st.sampled_from([NominalSettings(), AdaptiveSettings(), IntersectionSettings()])
 
 
 def a_drive(seed: int, frames: int = 8) -> list[tuple[FrameSet, int]]:
@@ -58,7 +58,7 @@ def shuffled(frame: FrameSet, rng: np.random.Generator) -> FrameSet:
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), method=METHODS)
 def test_the_order_in_which_a_detector_lists_its_objects_means_nothing(seed, method):
-    tracking = TrackerSettings(noise=NoiseSettings(method=method))
+    tracking = TrackerSettings(weigh=method)
     frames, rng = a_drive(seed), np.random.default_rng(seed)
     again = [(shuffled(frame, rng), time_ns) for frame, time_ns in frames]
     assert [hashed(s) for s in run(frames, tracking)] == [hashed(s) for s in run(again, tracking)]
@@ -67,7 +67,7 @@ def test_the_order_in_which_a_detector_lists_its_objects_means_nothing(seed, met
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), cut=st.integers(0, 7), method=METHODS)
 def test_a_snapshot_anywhere_continues_to_the_byte(seed, cut, method):
-    tracking = TrackerSettings(noise=NoiseSettings(method=method))
+    tracking = TrackerSettings(weigh=method)
     frames = a_drive(seed)
     first, second = Tracker(tracking), Tracker(tracking)
     scenes = [first.step(frame, time_ns) for frame, time_ns in frames[:cut]]
@@ -139,7 +139,7 @@ def wild_detections(draw: st.DrawFn, sensor: Sensor) -> Detections:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), method=METHODS)
 def test_whatever_comes_in_what_goes_out_is_sane(data, method):
-    tracker = Tracker(TrackerSettings(noise=NoiseSettings(method=method)))
+    tracker = Tracker(TrackerSettings(weigh=method))
     seen: set[int] = set()
     for index in range(4):
         slots = [slot(sensor, data.draw(wild_detections(sensor))) for sensor in SENSORS]

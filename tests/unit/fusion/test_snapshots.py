@@ -4,11 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from fusion.noise import NoiseSettings
+from fusion.noise import AdaptiveSettings
 from fusion.tracker import Tracker, TrackerSettings
 from tests.scenes import Sensor, Thing, drive
 
-SETTINGS = TrackerSettings(noise=NoiseSettings(method="adaptive"))
+SETTINGS = TrackerSettings(weigh=AdaptiveSettings())
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def test_a_snapshot_is_of_its_moment(tracker):
         ({"kind": "syncline.graph"}, "syncline.graph"),
         ({"version": 99}, "99"),
         ({"tracks": {}}, "columns"),
-        ({"factors": [["roof"], ["<f8", [2, 2, 2], bytes(64)]]}, "rows"),
-        ({"factors": [["roof"], ["<f8", [1, 2, 2], bytes(8)]]}, "8 bytes"),
+        ({"sensors": [["roof"], ["<f8", [2, 2, 2], bytes(64)]]}, "rows"),
+        ({"sensors": [["roof"], ["<f8", [1, 2, 2], bytes(8)]]}, "8 bytes"),
         ({"visibility": [["roof"], ["|O8", [1, 108, 2], bytes(1728)]]}, "O8"),
         ({"unknown": 1}, "unknown"),
         ({"next_id": "one"}, "next_id"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fusion.field_of_view import FieldOfView
-from fusion.noise import NoiseSettings
+from fusion.noise import AdaptiveSettings, IntersectionSettings, NominalSettings
 from fusion.tracker import Tracker, TrackerSettings
 from pipeline.core.messages import CLASSES, FrameSet, Message, Scene, Stamp
 from pipeline.core.wire import digest
@@ -61,7 +61,7 @@ def test_position_is_that_of_the_reference_instant_not_of_the_measurement():
 
 def test_an_error_that_stays_is_stated_however_long_the_track():
     roof = Sensor("roof", "lidar", (0.2, 0.2, 0.1))
-    scenes = run(drive([Thing((15, 3, 0.8), (0, 0))], [roof], 60), TrackerSettings(noise=NoiseSettings(lidar=0.25)))
+    scenes = run(drive([Thing((15, 3, 0.8), (0, 0))], [roof], 60), TrackerSettings(weigh=NominalSettings(lidar=0.25)))
     assert scenes[-1].state_cov[0, 0, 0] > 0.7 * 0.2**2  # of which three quarters do not average out
 
 
@@ -108,7 +108,7 @@ def test_clutter_is_not_believed():
 
 
 def test_weights_sum_to_one_and_follow_the_covariances():
-    as_stated = TrackerSettings(noise=NoiseSettings(camera=1.0, lidar=1.0))
+    as_stated = TrackerSettings(weigh=NominalSettings(camera=1.0, lidar=1.0))
     scene = run(drive([Thing((15, 3, 0.8), (3, 0))], [LIDAR, CAMERA], 10), as_stated)[-1]
     np.testing.assert_allclose(scene.weight.sum(axis=1), 1.0, atol=1e-6)
     lidar, camera = (np.trace(np.linalg.inv(np.diag(np.square(s.sigma))[:2, :2])) for s in (LIDAR, CAMERA))
@@ -145,20 +145,20 @@ def test_adaptive_noise_turns_from_a_biased_sensor():
     skewed = Sensor("front", "camera", (0.3, 0.3, 0.3), bias=(0.0, 1.5, 0.0))
     frames = drive(things, [LIDAR, skewed], 60)
 
-    def error(method: str) -> float:
-        scene = run(frames, TrackerSettings(noise=NoiseSettings(method, camera=1.0, lidar=1.0)))[-1]  # type: ignore[arg-type]
+    def error(method: type[NominalSettings] | type[AdaptiveSettings]) -> float:
+        scene = run(frames, TrackerSettings(weigh=method(camera=1.0, lidar=1.0)))[-1]
         return max(
             float(np.linalg.norm(scene.track_position[nearest(scene, t.at(5.9))] - t.at(5.9))[()]) for t in things
         )
 
-    assert error("adaptive") < 0.6 * error("nominal")
+    assert error(AdaptiveSettings) < 0.6 * error(NominalSettings)
 
 
 def test_intersection_never_claims_more_than_its_best_sensor():
     twins = [Sensor(f"roof{i}", "lidar", (0.2, 0.2, 0.1)) for i in range(4)]
     frames = drive([Thing((15, 3, 0.8), (3, 0))], twins, 30)
     one = run([(frame_set(f.index, [f.slots[0]]), t) for f, t in frames])[-1].state_cov[0, 0, 0]
-    four = run(frames, TrackerSettings(noise=NoiseSettings(method="intersection")))[-1].state_cov[0, 0, 0]
+    four = run(frames, TrackerSettings(weigh=IntersectionSettings()))[-1].state_cov[0, 0, 0]
     summed = run(frames)[-1].state_cov[0, 0, 0]
     assert summed < 0.6 * one
     assert four == pytest.approx(one, rel=0.01)
@@ -200,9 +200,9 @@ def test_an_empty_world_is_an_empty_scene():
     assert scene.weight.shape == (0, 0)
 
 
-@pytest.mark.parametrize("method", ["nominal", "adaptive", "intersection"])
+@pytest.mark.parametrize("method", [NominalSettings(), AdaptiveSettings(), IntersectionSettings()])
 def test_snapshot_and_restore_continue_to_the_byte(method):
-    settings = TrackerSettings(noise=NoiseSettings(method=method))
+    settings = TrackerSettings(weigh=method)
     noisy = Sensor("bumper", "radar", (0.4, 0.6, 2.0), radial_sigma=0.2, detection=0.8, clutter=3.0)
     frames = drive([Thing((15, 3, 0.8), (3, 0)), Thing((-9, 7, 0.8), (0, -5))], [LIDAR, noisy], 24)
     whole = hashes(run(frames, settings))

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fusion.noise import NoiseSettings
+from fusion.noise import AdaptiveSettings
 from fusion.tracker import Tracker, TrackerSettings
 from pipeline.core.messages import FrameSet, Message, Scene, Stamp
 from pipeline.core.wire import digest, encode_bytes
@@ -20,7 +20,7 @@ from tests.scenes import Sensor, Thing, drive
 
 pytestmark = [pytest.mark.slow]
 
-SETTINGS = TrackerSettings(noise=NoiseSettings(method="adaptive"))
+SETTINGS = TrackerSettings(weigh=AdaptiveSettings())
 FRAMES = drive(
     [Thing((10, 0, 0.8), (3, 1)), Thing((0, 10, 0.8), (0, -3))],
     [Sensor("roof", "lidar"), Sensor("bumper", "radar", radial_sigma=0.2, ambiguity=10.3, clutter=2.0)],
