@@ -4,7 +4,7 @@ A ring is a file in the run's folder, mapped by writer and readers:
 
     header       64 bytes                magic, version, slots, capacity
     generations  8 bytes per slot        which message the slot holds; the highest bit says: not yet
-    data         capacity bytes per slot, on page boundaries
+    data         capacity bytes per slot, each from the middle of a page
 
 Each slot is guarded by a kernel lock on one byte of the file (open file description locks: shared for readers,
 exclusive for the writer, never waited for). So the three hard cases need no protocol of our own:
@@ -16,7 +16,12 @@ exclusive for the writer, never waited for). So the three hard cases need no pro
 
 Borrowing is what makes the hand-over of a frame cost one copy (into the ring) instead of two. A message is announced
 when its first part (the head) lies in its slot, so that the news travels while the rest is copied; a reader that is
-there first makes of the head what it can, then waits for the lock, but not for long.
+there first makes of the head what it can, then waits for the lock, but not for long: it looks again and again, giving
+way to others each time, for about as long as a copy takes, and from then on naps in between.
+
+Slots begin in the middle of a page because large arrays begin at its start: a copy to just beyond where it comes from,
+modulo 4 kB, takes up to four times as long, as the processor holds up loads that look as if they were of what is just
+being stored.
 
 `LARGE_COPIES` tells glibc to write copies of 2 MiB and more past the caches: else each line of a slot, long out of
 them, is first read from memory only to be overwritten. glibc does so by itself where it knows the size of the cache; a
@@ -48,8 +53,9 @@ _HEADER = struct.Struct("<8s I I Q")
 _GENERATIONS_AT = 64
 _PAGE = mmap.PAGESIZE
 _ROUND = 16 * _PAGE
+_LEAD = _PAGE // 2
 _WRITING = 1 << 63
-_NAP_S, _MAX_NAPS = 1e-6, 7000  # naps take about 60 µs in truth, so a reader waits for about 0.4 s
+_WAKEFUL_NS, _PATIENCE_NS, _NAP_S = 2_000_000, 400_000_000, 1e-6  # naps take about 60 µs in truth
 LARGE_COPIES = {"GLIBC_TUNABLES": "glibc.cpu.x86_non_temporal_threshold=0x200000"}
 """For the environment in which processes of a run are started; says nothing to other processors or C libraries."""
 
@@ -231,12 +237,15 @@ class RingReader:
 
     def _lock(self, segment: Segment, place: Place) -> bool:
         """Wait for the end of the copy and keep the slot from the writer; False when the message is no more."""
-        naps = 0
+        began_ns = time.monotonic_ns()
         while not segment.lock(place.slot, fcntl.F_RDLCK):
-            if segment.generations[place.slot] & ~_WRITING != place.generation or naps == _MAX_NAPS:
+            waited_ns = time.monotonic_ns() - began_ns
+            if segment.generations[place.slot] & ~_WRITING != place.generation or waited_ns > _PATIENCE_NS:
                 return False
-            time.sleep(_NAP_S)
-            naps += 1
+            if waited_ns < _WAKEFUL_NS:
+                os.sched_yield()
+            else:
+                time.sleep(_NAP_S)
         if segment.generations[place.slot] == place.generation:
             return True
         segment.lock(place.slot, fcntl.F_UNLCK)
@@ -279,7 +288,7 @@ def _read_header(path: Path, descriptor: int) -> tuple[int, int]:
 
 
 def _data_at(slots: int) -> int:
-    return _round_up(_GENERATIONS_AT + 8 * slots, _PAGE)
+    return _round_up(_GENERATIONS_AT + 8 * slots, _PAGE) + _LEAD
 
 
 def _round_up(size: int, multiple: int) -> int:

@@ -207,7 +207,7 @@ def test_a_copy_that_ends_just_as_the_reader_looks_is_not_lost(path_of: PathOf) 
 
 
 def test_a_reader_does_not_wait_for_ever(path_of: PathOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring_module, "_MAX_NAPS", 3)
+    monkeypatch.setattr(ring_module, "_PATIENCE_NS", 3_000_000)
     writer, reader = RingWriter(path_of, SLOTS), RingReader(path_of, 2)
     places: list[Place] = []
     found: list[object] = []
