@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from calibration.rig import Rig
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Message, RunInfo
-from pipeline.core.recording import RecordingReader
 from pipeline.core.recording_writer import rig_of
+from pipeline.core.run_recording import RunRecording
 from pipeline.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,14 +117,14 @@ def save_view(
     end_ns: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Turn a recording, or the part with log times in [start, end), into an .rrd file for Rerun.
+    """Turn a recording (an .mcap file or a run's folder), or what has log times in [start, end), into an .rrd file.
 
     ``on_progress`` is told messages done and in all.
 
     Raises:
         BadInput: no recording, no rig in it, or Rerun is not installed.
     """
-    with RecordingReader(recording) as reader, View(reader.rig, settings, save=target) as view:
+    with RunRecording(recording) as reader, View(reader.rig, settings, save=target) as view:
         total = sum(reader.counts.values())
         for done, message in enumerate(reader.messages(None, start_ns, end_ns)):
             view.step(message, 0)
@@ -140,7 +140,7 @@ class RecordingPage:
     """A recording on a page, on loopback, until `close`.
 
     Args:
-        recording: .mcap, or an .rrd that `save_view` made.
+        recording: .mcap, a run's folder, or an .rrd that `save_view` made.
 
     Raises:
         BadInput: as `save_view`; or the port is taken.

@@ -30,7 +30,7 @@ from pipeline.core.messages import (
     TruthObjects,
     WheelSpeed,
 )
-from pipeline.core.recording import RecordingSettings, RecordingWriter
+from pipeline.core.recording import RecordingReader, RecordingSettings, RecordingWriter
 from pipeline.core.settings import to_yaml
 
 START_NS = 1_700_000_000_000_000_000
@@ -183,6 +183,19 @@ def drive_time(message: Message) -> int:
     arrival_ns = message.stamp.arrival_ns
     ahead_ns = run_info().stamp.time_ns - START_NS
     return arrival_ns - ahead_ns + LATENCY_NS["lidar"] if arrival_ns >= START_NS + ahead_ns else arrival_ns
+
+
+def split_run(run: Path, target: Path) -> Path:
+    """A run's recording written anew as run.mcap and run_001.mcap, as by a recorder that died in the middle."""
+    target.mkdir()
+    with RecordingReader(run / "run.mcap") as whole:
+        told = list(whole.messages())
+        for name, half in (("run.mcap", told[: len(told) // 2]), ("run_001.mcap", told[len(told) // 2 :])):
+            with RecordingWriter(target / name, whole.info_message) as writer:
+                for message in half:
+                    if message.topic != "run/info":
+                        writer.write(message)
+    return target
 
 
 def write_recording(path: Path, content: Iterable[Message], settings: RecordingSettings | None = None) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from pipeline.core.messages import CLASSES, ClockState, FrameSet, Message, NodeStatus, Scene, StreamStatus
-from pipeline.core.recording import RecordingReader
+from pipeline.core.run_recording import RunRecording
 from pipeline.core.topics import topic_matches
 
 Kind = Literal["alarm", "fault", "missing", "track_lost", "disagreement"]
@@ -88,7 +88,7 @@ class EventDetector:
                 yield Event(time_ns, "disagreement", name, f"{', '.join(gone)} no longer, {', '.join(left)} still")
 
 
-def events(recording: RecordingReader) -> Iterator[Event]:
+def events(recording: RunRecording) -> Iterator[Event]:
     """All events of a recording, in order of log time."""
     detector = EventDetector()
     topics = [t for t in recording.topics if any(topic_matches(pattern, t) for pattern in _TOPICS)]

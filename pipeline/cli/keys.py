@@ -14,7 +14,7 @@ from types import TracebackType
 from nodes.sources.events import events
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Control
-from pipeline.core.recording import RecordingReader, recording_parts
+from pipeline.core.run_recording import RunRecording
 from pipeline.run.config import RunConfig
 from pipeline.run.drives import recording_of
 from pipeline.run.supervise import RunState
@@ -91,9 +91,7 @@ class Keys:
         if self._events_ns is None:
             self._events_ns = []
             path = recording_of(Path(self._config.drive))
-            parts = [] if path is None else recording_parts(path) or [path]
-            for part in parts:
-                with contextlib.suppress(BadInput), RecordingReader(part) as recording:
+            if path is not None:
+                with contextlib.suppress(BadInput), RunRecording(path) as recording:
                     self._events_ns += [event.time_ns for event in events(recording)]
-            self._events_ns.sort()
         return self._events_ns

@@ -24,7 +24,6 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
 from pipeline.run.watch import is_running, watch
 
-_RECORDING = "run.mcap"
 _FOXGLOVE_PORT = 8765
 _YIELDS = 10  # of niceness: the run comes first
 _WAIT_NS = 180_000_000_000
@@ -54,7 +53,6 @@ def view(
     if foxglove or (save is None and is_running(run)):
         _live(run, settings, foxglove, browser, console)
         return
-    recording = run / _RECORDING if run.is_dir() else run
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("preparing", total=None)
 
@@ -62,10 +60,10 @@ def view(
             progress.update(task, completed=done, total=total)
 
         if save is not None:
-            save_view(recording, save, settings, on_progress=show)
+            save_view(run, save, settings, on_progress=show)
             console.print(f"wrote {save}")
             return
-        page = view_recording(recording, settings, on_progress=show)
+        page = view_recording(run, settings, on_progress=show)
     with page:
         console.print(f"{page.url}   (on this machine only; Ctrl-C ends it)", soft_wrap=True)
         if browser:

@@ -19,7 +19,7 @@ from pipeline.cli.paths import config_file
 from pipeline.cli.progress import RunDisplay
 from pipeline.cli.results import finish_run
 from pipeline.core.errors import BadInput
-from pipeline.core.recording import recording_parts
+from pipeline.core.run_recording import recording_parts
 from pipeline.core.topics import topic_row
 from pipeline.graph import Graph, load_graph
 from pipeline.run.config import RunConfig

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.paths import CONFIGS, config_file
-from pipeline.core.recording import RecordingReader
+from pipeline.core.run_recording import RunRecording
 from pipeline.core.settings import load_yaml
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.judge import Evaluation, judge
@@ -31,7 +31,7 @@ _HEADLINES = (
 def eval_config(run: Path, name: str) -> EvalConfig:
     """The named scoring settings; ``auto`` = those of the drive's vehicle, else nuScenes'."""
     if name == "auto":
-        with RecordingReader(run / "run.mcap" if run.is_dir() else run) as recording:
+        with RunRecording(run) as recording:
             vehicle = recording.rig.vehicle.lower()
         name = vehicle if (CONFIGS / "eval" / f"{vehicle}.yaml").is_file() else "nuscenes"
     return load_yaml(config_file("eval", name), EvalConfig)

@@ -19,12 +19,13 @@ from pipeline.cli.paths import config_file
 from pipeline.cli.play import AsJson, Begin, DriveArgument, End, FaultSeed, GraphName, named_graph, run_config
 from pipeline.cli.results import eval_config
 from pipeline.core.errors import BadInput
+from pipeline.core.run_recording import RECORDING_FILE
 from pipeline.core.settings import load_yaml
 from pipeline.evaluate.judge import judge
 from pipeline.evaluate.robustness import Robustness, RobustnessSettings, Score
 from pipeline.evaluate.robustness import robustness as resistance
 from pipeline.evaluate.run_log import load_run
-from pipeline.run.config import CONFIG_FILE, RECORDING_FILE, RunConfig, load_config, save_config
+from pipeline.run.config import CONFIG_FILE, RunConfig, load_config, save_config
 from pipeline.run.drives import open_named
 from pipeline.run.one_process import run_in_one_process
 

@@ -17,8 +17,9 @@ from pipeline.cli.play import AsJson, Faults, FaultSeed, run, run_config
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
 from pipeline.core.recording import RecordingWriter
+from pipeline.core.run_recording import RECORDING_FILE
 from pipeline.graph import Graph
-from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
+from pipeline.run.config import RunConfig, run_info, save_config
 from pipeline.run.drives import open_named
 
 

@@ -1,6 +1,7 @@
 """Recordings: MCAP files of messages, exact for us and readable by Foxglove and every other MCAP tool.
 
-Write with `RecordingWriter`, read with `RecordingReader`, mend with `repair`. How a message becomes a record stands in
+Write with `RecordingWriter`, read with `RecordingReader` (all parts of a run with `pipeline.core.run_recording`), mend
+with `repair`. How a message becomes a record stands in
 `pipeline.core.record_form`, the file format in `pipeline.core.mcap_writer` and `pipeline.core.mcap_reader`.
 MCAP's log time is arrival_ns and its publish time is time_ns; the stamp itself is kept whole beside them. What is about
 the run itself bears the host's time, which in a replay is years from the drive's: its log time is that of the newest
@@ -46,14 +47,8 @@ __all__ = [
     "RecordingWriter",
     "Repair",
     "TopicSpan",
-    "recording_parts",
     "repair",
 ]
-
-
-def recording_parts(folder: Path) -> list[Path]:
-    """The files of a run's recording in order; more than one where it was split or its recorder died."""
-    return [p for p in [folder / "run.mcap", *sorted(folder.glob("run_*.mcap"))] if p.is_file()]
 
 
 class RecordingReader:

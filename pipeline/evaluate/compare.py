@@ -11,9 +11,8 @@ import numpy as np
 
 from pipeline.core import wire
 from pipeline.core.messages import Message, RunInfo, Scene
-from pipeline.core.recording import RecordingReader
+from pipeline.core.run_recording import RunRecording
 from pipeline.evaluate.boxes import Boxes, centre_distance
-from pipeline.evaluate.run_log import recording_path
 
 _REACH_M = 4.0  # tracks further apart than this are not the same thing, whatever their ids
 _LISTED = 12
@@ -165,7 +164,7 @@ def _pairs(a: Boxes, b: Boxes) -> list[tuple[int, int]]:
 
 def _read(run: Path) -> tuple[RunInfo, dict[tuple[int, int], Message]]:
     """Scenes by epoch and index."""
-    with RecordingReader(recording_path(run)) as recording:
+    with RunRecording(run) as recording:
         topics = ["scene"] if "scene" in recording.topics else []
         scenes = [m for m in recording.messages(topics) if isinstance(m.payload, Scene)] if topics else []
         info = recording.info

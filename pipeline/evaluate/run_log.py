@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +14,6 @@ from calibration.rig import Rig
 from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from pipeline.core.arrays import Payload
-from pipeline.core.errors import BadInput
 from pipeline.core.labels import held_ns, in_odom
 from pipeline.core.messages import (
     EgoPose,
@@ -31,12 +28,10 @@ from pipeline.core.messages import (
     Timing,
     TruthObjects,
 )
-from pipeline.core.recording import RecordingReader, recording_parts
+from pipeline.core.run_recording import RunRecording
 from pipeline.core.topics import topic_row
 from pipeline.core.truth import TruthSensor
 from pipeline.evaluate.boxes import Boxes
-
-RECORDING = "run.mcap"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,32 +114,14 @@ class RunLog:
         yield from (m.stamp.time_ns for m in self.scenes)
 
 
-def recording_path(run: Path) -> Path:
-    """The recording of a run folder, or the file itself.
-
-    Raises:
-        BadInput: there is none, or several.
-    """
-    if run.is_file():
-        return run
-    if (run / RECORDING).is_file():
-        return run / RECORDING
-    found = sorted(run.glob("*.mcap"))
-    if len(found) != 1:
-        raise BadInput(run, "recording", f"{RECORDING} or one .mcap file", [f.name for f in found] or "none")
-    return found[0]
-
-
 def load_run(run: Path) -> RunLog:
     """Read a run folder or recording. Raises BadInput where it is not one."""
-    with contextlib.ExitStack() as files:
-        parts = [files.enter_context(RecordingReader(p)) for p in recording_parts(run) or [recording_path(run)]]
-        messages = itertools.chain.from_iterable(map(_judged, parts))
-        log = collect(messages, parts[0].info, parts[0].rig, str(run))
-        return replace(log, damage=tuple(d.what for part in parts for d in part.damage))
+    with RunRecording(run) as recording:
+        log = collect(_judged(recording), recording.info, recording.rig, str(run))
+        return replace(log, damage=tuple(d.what for d in recording.damage))
 
 
-def _judged(recording: RecordingReader) -> Iterator[Message]:
+def _judged(recording: RunRecording) -> Iterator[Message]:
     """What the judge reads of a recording. Frame sets hold the detections that were used."""
     topics = [t for t in recording.topics if t == "pose/ego" or topic_row(t).role in ("run", "truth", "derived")]
     return recording.messages([t for t in topics if not t.startswith("detections/")])

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.messages import CameraImage, Message, PointCloud, Scene
-from pipeline.core.recording import RecordingReader
+from pipeline.core.run_recording import RunRecording
 from pipeline.evaluate.boxes import BoolArray, Boxes
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.pairing import inside
-from pipeline.evaluate.run_log import AlignedFrame, RunLog, recording_path
+from pipeline.evaluate.run_log import AlignedFrame, RunLog
 from pipeline.evaluate.truth import TruthTrack
 
 Image = npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ def frame_views(
     """
     scenes = {m.payload.index: m.payload for m in run.scenes if isinstance(m.payload, Scene)}
     views = {f.index: _view(f, scenes.get(f.index), truth, config) for f in run.frames if f.index in wanted}
-    with RecordingReader(recording_path(path)) as recording:
+    with RunRecording(path) as recording:
         topics = [t for t in recording.topics if t.startswith(("camera/", "lidar/"))]
         users: dict[tuple[str, int, int], list[int]] = {}
         for index, view in views.items():

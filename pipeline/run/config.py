@@ -15,7 +15,6 @@ from pipeline.graph import Graph, Plan, plan
 from pipeline.run.drives import open_named
 
 CONFIG_FILE = "run.yaml"
-RECORDING_FILE = "run.mcap"
 
 
 class RunConfig(Settings, frozen=True):

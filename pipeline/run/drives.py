@@ -15,7 +15,7 @@ from nodes.sources.faults.drive import FaultyDrive
 from nodes.sources.generated import GeneratedDrive
 from nodes.sources.open_drive import open_drive
 from pipeline.core.errors import BadInput
-from pipeline.core.recording import recording_parts
+from pipeline.core.run_recording import recording_parts
 from pipeline.core.settings import load_yaml
 
 _DEMO_RIG = Path(__file__).resolve().parents[2] / "configs" / "rigs" / "demo.yaml"

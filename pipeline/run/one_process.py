@@ -10,8 +10,9 @@ from nodes.record import Record, RecordSettings
 from nodes.sources.player import Player, PlayerSettings
 from pipeline.core.clock import ManualClock, SystemClock
 from pipeline.core.messages import Message, NodeStatus, Stamp
+from pipeline.core.run_recording import RECORDING_FILE
 from pipeline.graph import Context, Plan, source_of
-from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
+from pipeline.run.config import RunConfig, run_info, save_config
 from pipeline.run.host import NodeHost
 from pipeline.run.process import context_of
 

@@ -15,10 +15,10 @@ from nodes.record import Record, RecordSettings
 from pipeline.core.clock import SystemClock
 from pipeline.core.messages import FrameSet, Message, NodeStatus, RunInfo, Scene
 from pipeline.core.node import FIRST_LIFE, Life, Node
-from pipeline.core.recording import RecordingReader, recording_parts
+from pipeline.core.run_recording import RECORDING_FILE, RunRecording, recording_parts
 from pipeline.core.topics import TOPICS
 from pipeline.graph import Context, Instance, Plan, source_of
-from pipeline.run.config import RECORDING_FILE, RunClock, RunConfig, load_config
+from pipeline.run.config import RunClock, RunConfig, load_config
 from pipeline.run.heartbeat import HEARTBEAT_NS
 from pipeline.run.host import NodeHost
 from pipeline.run.live_source import LiveSource
@@ -165,7 +165,7 @@ def context_of(config: RunConfig, life: Life = FIRST_LIFE) -> Context:
 
     follow, unfused = None, frozenset[tuple[int, int]]()
     if config.follow:
-        with RecordingReader(Path(config.follow)) as recording:
+        with RunRecording(Path(config.follow)) as recording:
             # In order of their making; a recording is in order of arrival, and a set may hold a message that came late.
             sets = sorted(recording.messages(["frames"]), key=lambda m: (m.stamp.epoch, m.stamp.sequence))
             follow = tuple(m.payload for m in sets if isinstance(m.payload, FrameSet))
@@ -174,7 +174,7 @@ def context_of(config: RunConfig, life: Life = FIRST_LIFE) -> Context:
     return Context(config.rig, has_poses, follow, unfused, remote_fuser, life)
 
 
-def _skipped(recording: RecordingReader) -> Iterator[tuple[int, int]]:
+def _skipped(recording: RunRecording) -> Iterator[tuple[int, int]]:
     """Epoch and index of the frame sets that fusion never got in a recorded run."""
     for message in recording.messages(["scene"]):
         if isinstance(message.payload, Scene):

@@ -15,9 +15,9 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Control, LedgerState, Message, NodeStatus, Progress, Stamp
 from pipeline.core.node import Life
-from pipeline.core.recording import recording_parts
+from pipeline.core.run_recording import RECORDING_FILE, recording_parts
 from pipeline.graph import source_of
-from pipeline.run.config import RECORDING_FILE, RunConfig, run_info, save_config
+from pipeline.run.config import RunConfig, run_info, save_config
 from pipeline.run.process import recorder, run_name, run_process
 from pipeline.transport.ring import LARGE_COPIES
 from pipeline.transport.run_folder import cleanup

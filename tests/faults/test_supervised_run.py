@@ -23,7 +23,8 @@ from nodes.sources.stamp import EPOCHS_PER_RESTART
 from pipeline.cli.play import named_graph, run_config
 from pipeline.core.clock import SystemClock
 from pipeline.core.messages import FrameSet, LedgerState, Message, NodeStatus, Scene, StreamStatus
-from pipeline.core.recording import RecordingReader, recording_parts
+from pipeline.core.recording import RecordingReader
+from pipeline.core.run_recording import recording_parts
 from pipeline.core.wire import digest
 from pipeline.evaluate.reasons import REASONS
 from pipeline.run.drives import open_named

@@ -10,7 +10,8 @@ from nodes.record import Record, RecordSettings
 from nodes.sources.recording import RecordedDrive
 from pipeline.core.clock import ManualClock
 from pipeline.core.messages import Message, Progress
-from pipeline.core.recording import RecordingReader, RecordingSettings, recording_parts
+from pipeline.core.recording import RecordingReader, RecordingSettings
+from pipeline.core.run_recording import recording_parts
 from pipeline.core.wire import digest
 from tests import recordings
 

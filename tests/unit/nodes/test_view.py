@@ -72,6 +72,13 @@ def entities(path: Path, home: Path) -> dict[str, set[str]]:
     return found
 
 
+def test_a_run_of_several_parts_is_drawn_to_its_end(recording: Path, drawn: Path, tmp_path: Path) -> None:
+    parts = recordings.split_run(recording.parent, tmp_path / "parts")
+    save_view(parts, tmp_path / "parts.rrd")
+    rows = re.compile(r"(/\S+) - .*?(\d+) rows")
+    assert rows.findall(printed(tmp_path / "parts.rrd", tmp_path)) == rows.findall(printed(drawn, tmp_path))
+
+
 def test_everything_of_a_run_is_drawn(drawn: Path, tmp_path: Path) -> None:
     found = entities(drawn, tmp_path)
     for entity, component in {

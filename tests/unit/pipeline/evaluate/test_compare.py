@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.evaluate.boxes import Boxes
 from pipeline.evaluate.compare import _pairs, compare
+from tests.recordings import split_run
 
 WriteRun = Callable[..., Path]
 
@@ -52,6 +53,14 @@ def test_a_track_that_is_gone_counts(write_run: WriteRun) -> None:
     assert found.first == 19
     assert (found.differing[0].tracks_a, found.differing[0].tracks_b, found.differing[0].matched) == (6, 5, 5)
     assert found.differing[0].missing_b == ("top: late",)
+
+
+def test_a_run_of_several_parts_is_compared_to_its_end(write_run: WriteRun, tmp_path: Path) -> None:
+    whole = write_run("whole", images=False)
+    parts = split_run(whole, tmp_path / "parts")
+    assert compare(whole, parts).to_text() == compare(whole, whole).to_text()
+    other = split_run(write_run("other", images=False, wobble=0.25, wobble_from=17), tmp_path / "other parts")
+    assert compare(parts, other).first == 17
 
 
 def test_no_scenes_at_all_is_not_identical(write_run: WriteRun) -> None:

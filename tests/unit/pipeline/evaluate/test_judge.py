@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BadInput
+from pipeline.core.run_recording import recording_files
 from pipeline.evaluate.bias import measure_bias
 from pipeline.evaluate.config import load_config
 from pipeline.evaluate.judge import Evaluation, evaluate, judge
 from pipeline.evaluate.latency import measure_latency
 from pipeline.evaluate.pairing import samples, scene_outputs, truth_of
-from pipeline.evaluate.run_log import load_run, recording_path
+from pipeline.evaluate.run_log import load_run
 from pipeline.evaluate.uncertainty import measure_uncertainty
+from tests.recordings import split_run
 
 CONFIG = load_config(Path(__file__).parents[4] / "configs" / "eval" / "nuscenes.yaml")
 WriteRun = Callable[..., Path]
@@ -112,9 +114,14 @@ def test_weights_follow_the_errors(good: Evaluation) -> None:
     assert rho > 0.5
 
 
+def test_a_run_of_several_parts_is_judged_as_one(good: Evaluation, good_run: Path, tmp_path: Path) -> None:
+    run = load_run(split_run(good_run, tmp_path / "parts"))
+    assert judge(run, CONFIG).metrics.values == good.metrics.values
+
+
 def test_nothing_to_judge_is_no_recording(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="recording"):
-        recording_path(tmp_path)
+        recording_files(tmp_path)
 
 
 def test_boxes_of_detections_turn_with_the_ego(good: Evaluation) -> None:
