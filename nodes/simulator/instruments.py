@@ -26,6 +26,7 @@ from nodes.simulator.sensors.visibility import visible_share
 from nodes.simulator.settings import SimulationSettings
 from nodes.simulator.world.contact import time_to_collision
 from nodes.simulator.world.world import Actor, World
+from nodes.weather.camera import Exposure as Shot
 from nodes.weather.camera import weathered_image
 from nodes.weather.lidar import weathered_sweep
 from nodes.weather.radar import weathered_scan
@@ -55,8 +56,9 @@ class Instruments:
     def image(self, camera: CameraSensor, t: float, rng: np.random.Generator) -> CameraImage:
         """One exposure; ``t`` is the middle of that of the middle row."""
         exposure = self._exposure(camera.name, t)
-        weather = self.world.weather
-        seen = weathered_image(exposure.image_bgr, _along_ray(exposure, camera), weather, rng)
+        speed = float(np.linalg.norm(self.world.ego.velocity(t)))
+        shot = Shot(camera.intrinsics.fx, exposure.seconds, speed)
+        seen = weathered_image(exposure.image_bgr, _along_ray(exposure, camera), self.world.weather, rng, shot)
         return camera_image(exposure._replace(image_bgr=seen), rng)
 
     def sweep(self, lidar: LidarSensor, t: float, rng: np.random.Generator) -> PointCloud:

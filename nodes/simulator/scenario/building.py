@@ -13,6 +13,8 @@ _WALLS: tuple[tuple[str, Rgb], ...] = (
     ("brick", (146, 84, 66)), ("brick", (128, 92, 78)), ("facade", (212, 204, 188)), ("facade", (190, 178, 150)),
     ("facade", (172, 176, 178)), ("facade", (216, 186, 150)), ("concrete", (160, 158, 152)),
 )  # fmt: skip
+_ROOMS = 16
+"""Windows differ in red by 0..15, which tells a camera's renderer who is at home."""
 _GLASS, _DOOR, _TILES, _FLAT_ROOF = (58, 72, 88), (86, 58, 42), (122, 62, 48), (110, 110, 112)
 
 
@@ -48,12 +50,14 @@ def _wall(
 
     x, z = np.linspace(0.0, length, bays + 1), np.linspace(0.0, height, floors + 1)
     parts = [grid(sheet(x, z, 0.0), material, rgb)]
+    rooms = np.random.default_rng([round(1e3 * v) for v in (length, height)])
     if windows:
         for bay, floor in np.ndindex(bays, floors):
             middle = (bay + 0.5) * length / bays
             half, low, high = (0.5, 0.0, 2.1) if bay == door and floor == 0 else (0.6, 0.9, 2.2)
             pane = sheet(middle + np.array([-half, half]), floor * STOREY + np.array([low, high]), 0.04)
-            parts.append(grid(pane, *(("bark", _DOOR) if half == 0.5 else ("window", _GLASS))))
+            glass = (_GLASS[0] + int(rooms.integers(_ROOMS)), *_GLASS[1:])
+            parts.append(grid(pane, *(("bark", _DOOR) if half == 0.5 else ("window", glass))))
     return parts
 
 

@@ -11,6 +11,7 @@ from nodes.simulator.scenario.surface import Rgb, extrude, flat_mesh
 from nodes.simulator.world.mesh import Mesh, box
 
 _STEEL, _GALVANISED, _TUNNEL = (120, 124, 126), (168, 172, 174), (176, 172, 164)
+_LIT = (235, 230, 210)
 LAMP_HEIGHT, TUNNEL_HEIGHT = 7.5, 5.4
 _SIGNS: tuple[tuple[int, Rgb], ...] = (
     (8, (196, 30, 34)),
@@ -22,12 +23,11 @@ _SIGNS: tuple[tuple[int, Rgb], ...] = (
 
 def street_lamp() -> Mesh:
     """Its arm reaches 1.6 m towards +y."""
-    lit = (235, 230, 210)
     return Mesh.joined(
         [
             post(0.08, LAMP_HEIGHT, "metal", _STEEL),
             _raised(box((0.10, 1.6, 0.10), "metal", _STEEL, (0.0, 0.8)), LAMP_HEIGHT),
-            _raised(box((0.22, 0.6, 0.12), "street_lamp", lit, (0.0, 1.5)), LAMP_HEIGHT - 0.1),
+            _raised(box((0.22, 0.6, 0.12), "street_lamp", _LIT, (0.0, 1.5)), LAMP_HEIGHT - 0.1),
         ]
     )
 
@@ -84,8 +84,8 @@ def guard_rail(path: Path, start: float, end: float, d: float) -> Mesh:
     return Mesh.joined([extrude(path, start, end, beam, "metal", _GALVANISED), *posts])
 
 
-def tunnel(road: Road, start: float, end: float) -> Mesh:
-    """Walls, a vaulted ceiling, and a portal at each end."""
+def tunnel(road: Road, start: float, end: float, lamps: float) -> Mesh:
+    """Walls, a vaulted ceiling with lamps every so many m, and a portal at each end."""
     left, right, top = road.kerb(1) + 0.8, -road.kerb(-1) - 0.8, TUNNEL_HEIGHT
     shoulder = 0.7 * top
     # inside faces: seen from within, so the section runs from the left over the ceiling to the right
@@ -95,6 +95,15 @@ def tunnel(road: Road, start: float, end: float) -> Mesh:
         extrude(road.middle, start, end, vault, "concrete", _TUNNEL),
         extrude(road.middle, start, end, hill, "grass", (92, 112, 62)),
     ]
+    for side, wall in ((1, left), (-1, right)):  # a walkway along each wall
+        kerb, walk = side * road.kerb(side), 0.12
+        section = [(kerb, 0.0), (kerb, walk), (wall, walk)][::side]
+        parts.append(extrude(road.middle, start, end, section, "concrete", _TUNNEL))
+    for d in (-0.5 * road.kerb(-1), 0.5 * road.kerb(1)):
+        parts += [
+            extrude(road.middle, s, s + 1.4, [(d + 0.15, top - 0.08), (d - 0.15, top - 0.08)], "street_lamp", _LIT)
+            for s in np.arange(start + 4.0, end - 1.4, lamps)
+        ]
     for s in (start, end):
         place = road.middle.at(s)
         inner = vault[::-1]

@@ -168,7 +168,7 @@ class _Builder:
                     self.parts.append(guard_rail(road.middle, self.start, self.end, side * (0.5 * of.median - 0.9)))
         if of.tunnel is not None:
             start, end = road.start + of.tunnel.start, road.start + of.tunnel.end
-            self.parts.append(tunnel(road, start, end))
+            self.parts.append(tunnel(road, start, end, of.tunnel.lamps))
             for s in np.arange(start + 4.0, end, of.tunnel.lamps):
                 for d in (-0.5 * road.kerb(-1), 0.5 * road.kerb(1)):
                     at = road.across(float(s), d)

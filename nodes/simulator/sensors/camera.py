@@ -16,18 +16,22 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor
 from calibration.se3 import SE3
 from nodes.simulator.sensors.render.cast import Moment
-from nodes.simulator.sensors.render.levels import levels
+from nodes.simulator.sensors.render.levels import film, levels
 from nodes.simulator.sensors.render.scene import Scene
 from nodes.simulator.sensors.render.views import Sheet
 from nodes.simulator.world.motion import Motion
 from nodes.simulator.world.world import World
 from pipeline.core.messages import CameraImage
 
-_QUALITY = 92
-_FULL_WELL = 20_000.0  # electrons at white, at the gain of a bright day
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
+_FULL_WELL = 5_000.0  # electrons at white, at the gain of a bright day
 _READ_NOISE = 2.2  # electrons
+_REDUCTION = 0.2  # exponent
 _VIGNETTING = 0.16  # loss in the corner
-_SHORTEST_NS, _LONGEST_NS = 1_000_000, 16_000_000
+_SHORTEST_S, _LONGEST_S = 0.2e-3, 25e-3
+_BLUR = np.array([0.06, 0.88, 0.06])  # of lens and pixel
+_MOSAIC = np.array([0.18, 0.64, 0.18])
+_SHIFTS = 128  # places on the tile of noise, down and across
 
 
 class Exposure(NamedTuple):
@@ -42,6 +46,11 @@ class Exposure(NamedTuple):
     depth: npt.NDArray[np.float32]
     object_id: npt.NDArray[np.int32]
     gain: float = 1.0
+
+    @property
+    def seconds(self) -> float:
+        """For how long the sensor exposes."""
+        return min(_SHORTEST_S * self.gain, _LONGEST_S)
 
 
 class CameraRenderer:
@@ -84,13 +93,13 @@ class CameraRenderer:
 
 
 def camera_image(exposure: Exposure, rng: np.random.Generator) -> CameraImage:
-    """The exposure as the sensor gives it: vignetting, shot and read noise, JPEG."""
+    """The exposure as the sensor gives it: blur of the optics, vignetting, shot and read noise, JPEG."""
     height, width = exposure.image_bgr.shape[:2]
-    image = exposure.image_bgr * _vignette(height, width)
-    image += _noise_sigma(exposure.gain)[exposure.image_bgr] * rng.standard_normal(image.shape, np.float32)
-    noisy = np.clip(image, 0.0, 255.0).astype(np.uint8)
-    data = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].reshape(-1)
-    exposure_ns = int(min(_SHORTEST_NS * exposure.gain, _LONGEST_NS))
+    soft = cv2.sepFilter2D(exposure.image_bgr, -1, _BLUR, _BLUR)
+    noise = cv2.multiply(cv2.LUT(soft, _noise_sigma(exposure.gain)), _grain(height, width, rng))
+    image = cv2.add(cv2.multiply(soft, _vignette(height, width), dtype=cv2.CV_32F), noise, dst=noise)
+    data = cv2.imencode(".jpg", cv2.convertScaleAbs(np.maximum(image, 0.0, out=image)), _JPEG)[1].reshape(-1)
+    exposure_ns = round(1e9 * exposure.seconds)
     return CameraImage(height=height, width=width, encoding="jpeg", data=data, exposure_ns=exposure_ns)
 
 
@@ -107,10 +116,30 @@ def _noise_sigma(gain: float) -> npt.NDArray[np.float32]:
     """(256,) float32 noise of each grey level, 1 sigma in grey levels.
 
     A camera first exposes longer, then amplifies; the electrons at white are that many fewer. Shot noise is Poisson's.
+    It arises before the film's curve, which lifts or hides it. What an image processor's noise reduction leaves of it
+    shrinks as the amplification grows.
     """
-    amplified = max(gain * _SHORTEST_NS / _LONGEST_NS, 1.0)
+    amplified = max(gain * _SHORTEST_S / _LONGEST_S, 1.0)
     white = _FULL_WELL / amplified
-    light = (np.arange(256) / 255.0) ** 2.2
-    sigma = np.sqrt(light * white + _READ_NOISE**2) / white
-    slope = np.maximum(light, 0.004) ** (1 / 2.2 - 1) / 2.2
-    return np.asarray(255.0 * sigma * slope, dtype=np.float32)
+    light = np.geomspace(1e-5, 8.0, 4000)
+    spread = np.sqrt(light * white + _READ_NOISE**2) / white
+    sigma = 127.5 * (film(light + spread) - film(np.maximum(light - spread, 0.0)))
+    left = sigma * amplified**-_REDUCTION
+    return np.asarray(np.interp(np.arange(256), 255.0 * film(light), left), np.float32)
+
+
+def _grain(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """(H, W, 3) float32 noise for a sigma of 1: a place on a tile that ``rng`` picks."""
+    tile = _grain_tile(height + _SHIFTS, width + _SHIFTS)
+    down, right = rng.integers(_SHIFTS, size=2).tolist()
+    return tile[down : down + height, right : right + width]
+
+
+@functools.lru_cache(maxsize=4)
+def _grain_tile(height: int, width: int) -> npt.NDArray[np.float32]:
+    """(H, W, 3) float32. White noise of each pixel, spread by the interpolation of a mosaic of colours: neighbours and
+    the three channels share some of it."""
+    rng = np.random.default_rng(21)
+    white = rng.standard_normal((height, width, 3), np.float32)
+    shared = 0.8 * rng.standard_normal((height, width, 1), np.float32) + 0.6 * white
+    return np.asarray(cv2.sepFilter2D(shared, -1, _MOSAIC, _MOSAIC), np.float32)

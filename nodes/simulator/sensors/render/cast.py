@@ -16,6 +16,8 @@ from nodes.simulator.world.world import Actor, World
 _FAR = 300.0  # m; a car is then 2 pixels high
 _BRAKES = -0.9  # m/s2
 _PARKED = 0.5  # m; who never goes farther has nobody at the wheel
+_BLINK_HZ, _AHEAD = 1.5, 2.0  # ECE R6 allows 1 to 2 Hz; s
+_TO_LEFT, _TO_RIGHT = {"change_left", "turn_left"}, {"change_right", "turn_right"}
 _LAMPED = frozenset(("car", "truck", "bus", "motorcycle", "construction_vehicle", "trailer", "bicycle"))
 
 
@@ -59,7 +61,7 @@ class Cast:
             brakes = (
                 float(ahead @ actor.motion.acceleration(t)) < _BRAKES or float(ahead @ actor.motion.velocity(t)) < 0.2
             )
-            out["lamps"] = (float(lamps), float(lamps), float(brakes), 0.0)
+            out["lamps"] = (float(lamps), float(lamps), float(brakes), _signal(actor, t))
         return out
 
 
@@ -71,6 +73,14 @@ def copies_at(odom_SE3_mesh: SE3, moment: Moment) -> Records:
         out[name][0, :, :3], out[name][0, :, 3] = pose.rotation[row], pose.translation[row]
     out["paint"][0, 3] = -1.0
     return out
+
+
+def _signal(actor: Actor, t: float) -> float:
+    """Of the turn signal at this instant: 1 left, -1 right, 0 dark. It blinks from two seconds before a manoeuvre."""
+    if (t * _BLINK_HZ + 0.37 * actor.object_id) % 1.0 > 0.5:
+        return 0.0
+    names = {actor.manoeuvre(t).name, actor.manoeuvre(t + _AHEAD).name}
+    return float(bool(names & _TO_LEFT)) - float(bool(names & _TO_RIGHT))
 
 
 def _span(actor: Actor) -> float:

@@ -20,6 +20,7 @@ _HEAD = np.array([1.0, 0.94, 0.82]) * 14.0  # candela / 1000, both lamps
 _TAIL = np.array([1.0, 0.06, 0.04]) * 0.02
 _BRAKE = np.array([1.0, 0.06, 0.04]) * 0.2
 _SPLAT = np.dtype([("place", "<f4", 2), ("ahead", "<f4", 2), ("colour", "<f4", 3), ("form", "<f4", 2)])
+_CAR_WIDTH = 1.8  # m
 _STREET, _HEADLAMPS, _TAIL_LAMPS = 0.0, 1.0, 2.0
 
 
@@ -73,7 +74,7 @@ def _of_vehicles(copies: Records, size: tuple[float, float, float]) -> list[Reco
     head["ahead"] = tail["ahead"] = ahead
     head["place"] = copies["odom"][:, :2, 3] + 0.5 * size[0] * ahead
     tail["place"] = copies["odom"][:, :2, 3] - 0.5 * size[0] * ahead
-    head["colour"] = _HEAD
+    head["colour"] = _HEAD * min(size[1] / _CAR_WIDTH, 1.0) ** 3  # a bicycle's lamp is a thirtieth of a car's
     tail["colour"] = _TAIL + copies["lamps"][:, 2:3] * _BRAKE
     head["form"] = _HEADLAMPS, 0.65
     tail["form"] = _TAIL_LAMPS, 0.9

@@ -15,8 +15,8 @@ from nodes.simulator.world.environment import Light
 FloatArray = npt.NDArray[np.float64]
 
 _TWILIGHT_DEG = (-18.0, -12.0, -6.0, -3.0, 0.0, 3.0, 8.0, 20.0, 45.0, 90.0)
-_SKY_KLX = (0.0005, 0.0006, 0.004, 0.06, 0.5, 1.5, 4.0, 9.0, 14.0, 18.0)  # cloudless; the first two are a town's glow
-_LAMP_LIT_KLX = 0.02
+_SKY_KLX = (0.0002, 0.0003, 0.004, 0.06, 0.5, 1.5, 4.0, 9.0, 14.0, 18.0)  # cloudless; the first two are a town's glow
+_LAMP_LIT_KLX, _STREET_LIT_KLX = 0.008, 0.02  # what a camera exposes for at night, without and with street lamps
 _NOON_KLX = 60.0
 _WHITE = 0.8  # of what noon light on white paper becomes, before the film's curve
 _ADAPTS = 0.86  # a camera makes up for less than all of a change of light: nights stay darker than days
@@ -67,11 +67,17 @@ def levels(light: Light, roofed: float = 0.0) -> Levels:
         sky, horizon, ground = (
             _mix(of, tunnel * share, roofed) for of, share in ((sky, 1.0), (horizon, 0.8), (ground, 0.4))
         )
-    lamps = height < _LAMPS_BELOW or light.street_lamps
+    lamps = height < _LAMPS_BELOW or light.street_lamps or roofed > 0.2
     falls = _mix(down, 0.15 * np.ones(3), roofed) if roofed else down
-    met = float(falls.mean()) + (_LAMP_LIT_KLX if lamps else 0.0)
+    met = float(falls.mean()) + (_STREET_LIT_KLX if light.street_lamps else _LAMP_LIT_KLX if lamps else 0.0)
     exposure = _WHITE / (_NOON_KLX * (met / _NOON_KLX) ** _ADAPTS)
     return Levels(direction, sun, sky, horizon, ground, exposure, _NOON_KLX * exposure / _WHITE, lamps)
+
+
+def film(light: FloatArray) -> FloatArray:
+    """What the shaders' `seen` makes of exposed light 0..1 or more: 0..1 of a grey level."""
+    curve = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)
+    return np.asarray(np.clip(curve, 0.0, 1.0) ** (1.0 / 2.2))
 
 
 def _smooth(low: float, high: float, x: float) -> float:

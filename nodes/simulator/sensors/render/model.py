@@ -20,7 +20,8 @@ INSTANCE = np.dtype(
     ]
 )
 """A copy. first, last: camera_SE3_mesh at the first and the last row, without its row 0 0 0 1. odom: odom_SE3_mesh at
-the middle row. paint: linear red, green, blue, object id. lamps: head, tail, brake, unused; 0..1."""
+the middle row. paint: linear red, green, blue, object id. lamps: head, tail, brake, 0..1; turn signal, 1 left, -1
+right."""
 
 _VERTEX_NAMES = ("position", "normal", "colour", "material")
 _INSTANCE_NAMES = (*(f"{m}_{row}" for m in ("first", "last", "odom") for row in "xyz"), "paint", "lamps")

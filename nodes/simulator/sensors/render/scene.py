@@ -16,6 +16,7 @@ from calibration.rig import CameraSensor
 from calibration.se3 import SE3
 from nodes.simulator.sensors.render.cast import Cast, Moment, copies_at
 from nodes.simulator.sensors.render.context import open_context, program
+from nodes.simulator.sensors.render.glow import Glow
 from nodes.simulator.sensors.render.lamplight import LampLight
 from nodes.simulator.sensors.render.levels import Levels, levels
 from nodes.simulator.sensors.render.model import Model
@@ -54,6 +55,7 @@ class Scene:
         self._lamplight = LampLight(
             self._context, world.lamps if world.light.street_lamps or self._levels.lamps else ()
         )
+        self._glow = Glow(self._context, world.lamps if world.light.street_lamps or world.roofed else ())
         self._noise = self._texture(noise_tile(), "f1")
         self._sky = self._texture(sky_panorama(world.light, self._levels, world.seed).astype(np.float16), "f2")
         self._sky.repeat_y = False
@@ -82,13 +84,14 @@ class Scene:
                 self._context, "surface", [*words, f"LOOK_{look.upper()}", *(["GLOSS"] if gloss else [])]
             )
         out["sky"] = program(self._context, "sky", words)
+        out["glow"] = program(self._context, "glow", words)
         for each in out.values():
             for name, value in _lens_uniforms(camera).items():
                 _set(each, name, value)
         return out
 
     def _light_words(self) -> list[str]:
-        words = [f"STREET_LAMPS {float(self.world.light.street_lamps)}"]
+        words = [f"STREET_LAMPS {float(self.world.light.street_lamps or bool(self.world.roofed))}"]
         if self._shadows is not None:
             words.append("SUN")
         if self._levels.lamps:
@@ -116,6 +119,7 @@ class Scene:
             self._shadows.draw(ego, now.direction, self._static, models)
         if now.lamps:
             self._lamplight.draw(ego, groups)
+        self._glow.place(groups, still, now.exposure)
         self._light_up(programs, now, moment, odom_SE3_ego)
         self._context.enable_only(moderngl.DEPTH_TEST)
         target.use()
@@ -144,6 +148,7 @@ class Scene:
             self._static.draw(programs[look], [part for part in parts if part.look == look])
         _set(programs["sky"], "odom_R_face", tuple((view.rotation @ odom_R_camera.T).ravel()))
         self._context.vertex_array(programs["sky"], []).render(vertices=3)
+        self._glow.draw(target, programs["glow"])
 
     def _in_sight(self, view: View, moment: Moment) -> list[Part]:
         """Parts of the static world whose box is not wholly beside the view."""

@@ -11,7 +11,7 @@ from nodes.simulator.sensors.render.levels import Levels
 from nodes.simulator.world.environment import Light
 
 _TILE = 256
-_SKY_GAIN = 1.7  # a sky that is seen is brighter than one that is averaged over the hemisphere
+_SKY_GAIN = 2.1  # a sky that is seen is brighter than one that is averaged over the hemisphere
 _SKY = (256, 1024)  # rows from 10 degrees below the horizon to the zenith, columns once around
 
 

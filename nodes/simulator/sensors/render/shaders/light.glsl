@@ -1,3 +1,4 @@
+#include film.glsl
 // Light that falls on a surface and what of it reaches the eye. Illuminance in kilolux; exposure makes it 0..1.
 uniform vec3 eye;           // odom
 uniform float exposure;
@@ -30,7 +31,7 @@ struct Surface {
 
 vec3 sky_in(vec3 d, float rough) {
     vec2 at = vec2(atan(d.y, d.x) / (2.0 * PI), (asin(clamp(d.z, -1.0, 1.0)) / PI * 180.0 + 10.0) / 100.0);
-    return textureLod(sky_map, vec2(at.x, max(at.y, 0.02)), 1.0 + 5.0 * rough).rgb;
+    return textureLod(sky_map, vec2(at.x, max(at.y, 0.02)), 1.0 + 5.0 * rough).rgb * 0.6; // less what a sky that is seen has more
 }
 
 #ifdef SUN
@@ -52,7 +53,7 @@ vec3 beam(vec3 odom, out vec3 towards) {
     float d2 = dot(b, b), ahead = max(b.x, 0.01);
     float up = b.z / ahead, side = b.y / ahead;
     float cut = -0.010 + 0.03 * smoothstep(0.0, -0.12, side);
-    float intensity = 22.0 * exp(-side * side * 9.0) * smoothstep(cut + 0.015, cut - 0.01, up) * exp(5.0 * min(up, 0.0)) + 0.25;
+    float intensity = 22.0 * exp(-side * side * 7.0) * smoothstep(cut + 0.015, cut - 0.01, up) * exp(16.0 * min(up, 0.0)) + 0.25;
     towards = -vec3(beam_x.xyz * b.x + beam_y.xyz * b.y + beam_z.xyz * b.z) * inversesqrt(d2);
     return vec3(1.0, 0.96, 0.88) * intensity * step(0.0, b.x) / max(d2, 1.0);
 }
@@ -65,7 +66,9 @@ vec3 shade(Surface s, vec3 odom, vec3 to_eye) {
     vec3 diffuse = around;
     vec3 mirrored = vec3(0.0);
     float facing = max(dot(n, to_eye), 0.0);
-    float fresnel = s.gloss + (1.0 - s.gloss) * (1.0 - 0.9 * s.rough) * pow(1.0 - facing, 5.0);
+    // The facets of a rough surface that are seen at a grazing angle are those that turn towards the eye.
+    float facet = sqrt(facing * facing + 0.2 * s.rough * s.rough);
+    float fresnel = s.gloss + (1.0 - s.gloss) * (1.0 - 0.9 * s.rough) * pow(max(1.0 - facet, 0.0), 5.0);
 #ifdef SUN
     float open = sun_share(odom, n);
     float incidence = max(dot(n, sun_direction), 0.0);
@@ -85,15 +88,10 @@ vec3 shade(Surface s, vec3 odom, vec3 to_eye) {
     vec3 from;
     vec3 own = beam(odom, from);
     vec3 lamps = texture(lamp_map, (odom.xy - lamp_map_place.xy) * lamp_map_place.z + 0.5).rgb * exp(-max(odom.z, 0.0) * 0.25);
-    out_light += s.albedo * (own * max(dot(n, from), 0.0) + lamps * (0.35 + 0.65 * max(n.z, 0.0)));
+    out_light += s.albedo * (own * (max(dot(n, from), 0.0) + 0.04) + lamps * (0.35 + 0.65 * max(n.z, 0.0)));
     out_light += s.albedo * s.retro * own * smoothstep(0.1, 0.6, dot(n, from));
 #endif
     return mix(out_light, mirrored, fresnel) + s.glow;
 }
 
-// Exposure and the film's curve (Narkowicz 2015, a fit of ACES), then sRGB.
-vec3 seen(vec3 light) {
-    vec3 x = light * exposure;
-    x = clamp(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0.0, 1.0);
-    return pow(x, vec3(1.0 / 2.2));
-}
+vec3 seen(vec3 light) { return film(light * exposure); }

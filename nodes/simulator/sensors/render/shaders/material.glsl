@@ -3,6 +3,8 @@ const uint ASPHALT = 0u, MARKING = 1u, PAVEMENT = 2u, GRASS = 3u, CONCRETE = 4u,
     FOLIAGE = 8u, BARK = 9u, METAL = 10u, PAINT = 11u, GLASS = 12u, TYRE = 13u, PLASTIC = 14u, HEADLAMP = 15u,
     TAIL_LAMP = 16u, PLATE = 17u, SIGN = 18u, SKIN = 19u, CLOTH = 20u, STREET_LAMP = 21u;
 
+const float ROOMS = 58.0; // red of the first pane; see scenario/building.py
+
 float chance(vec2 cell) { return fract(sin(dot(cell, vec2(12.9898, 78.233))) * 43758.5453); }
 
 // Along a wall and up it, m.
@@ -10,6 +12,8 @@ vec2 on_wall(vec3 p, vec3 n) {
     vec2 across = abs(n.z) > 0.9 ? vec2(1.0, 0.0) : normalize(vec2(-n.y, n.x));
     return vec2(dot(p.xy, across), abs(n.z) > 0.9 ? p.y : p.z);
 }
+
+vec3 turn_signal(vec3 p, float side) { return vec3(1.0, 0.42, 0.03) * 16.0 * step(0.05, p.y * side); }
 
 void look(inout Surface s, uint material, vec3 p, vec3 odom, bool moves, vec4 lamps) {
 #if defined(LOOK_GROUND)
@@ -32,7 +36,7 @@ void look(inout Surface s, uint material, vec3 p, vec3 odom, bool moves, vec4 la
     if (material <= PAVEMENT) {
         float water = wetness * smoothstep(0.75 - 0.55 * wetness, 0.95 - 0.35 * wetness, 0.6 * mid.g + 0.55 * wide.b);
         s.albedo *= 1.0 - 0.5 * wetness;
-        s.gloss = 0.02 * wetness + 0.03 * water;
+        s.gloss = 0.02 * max(wetness, water);
         s.rough = mix(0.9, 0.25, max(0.6 * wetness, water));
     } else {
         s.rough = 1.0;
@@ -40,6 +44,7 @@ void look(inout Surface s, uint material, vec3 p, vec3 odom, bool moves, vec4 la
 #elif defined(LOOK_WALL)
     vec2 q = on_wall(p, s.normal);
     vec4 mid = texture(noise_map, q * 0.083), wide = texture(noise_map, q * 0.017);
+    float tint = pow(s.albedo.r, 1.0 / 2.2);
     s.rough = 1.0;
     s.albedo *= 0.80 + 0.25 * mid.g + 0.25 * wide.b;
     bool wall = abs(s.normal.z) < 0.3;
@@ -52,26 +57,14 @@ void look(inout Surface s, uint material, vec3 p, vec3 odom, bool moves, vec4 la
         s.albedo *= mix(1.0, 0.75 + 0.5 * chance(floor(brick)), near);
         s.albedo = mix(s.albedo, vec3(0.42, 0.40, 0.37), mortar * near * float(wall));
     }
-    float lit = 0.0;
-    vec2 cell = vec2(floor(q.x / 1.5), floor(q.y / 2.0));
-    bool pane = material == WINDOW;
-    if ((material == FACADE || material == BRICK) && wall) {
-        vec2 grid = vec2(q.x / 2.6, (q.y - 0.4) / 3.0);
-        vec2 at = fract(grid) - vec2(0.5, 0.5);
-        cell = floor(grid);
-        float frame = max(abs(at.x) - 0.25, abs(at.y) - 0.27);
-        bool here = frame < 0.0 && cell.y >= 0.0;
-        s.albedo = mix(s.albedo, vec3(0.62, 0.60, 0.57), float(frame > 0.0 && frame < 0.025 && cell.y >= 0.0));
-        pane = here && frame < -0.015 && abs(at.x) > 0.012;
-        s.albedo = here && !pane ? vec3(0.7) : s.albedo;
-    }
-    if (pane) {
-        s.albedo = vec3(0.02, 0.025, 0.03) + 0.10 * step(0.72, chance(cell + 3.0));
+    if (material == WINDOW) {
+        float room = floor(tint * 255.0 + 0.5) - ROOMS; // each pane's own number, 0..15
+        s.albedo = vec3(0.02, 0.025, 0.03) + 0.10 * step(11.5, room);
         s.gloss = 0.10;
         s.rough = 0.05;
 #ifdef LAMPS
-        float choice = chance(cell + 17.0);
-        s.glow = step(0.62, choice) * mix(vec3(1.0, 0.72, 0.40), vec3(0.85, 0.9, 1.0), step(0.93, choice)) * (0.008 + 0.02 * chance(cell)) * (0.6 + 0.6 * mid.g);
+        vec3 bulb = room < 0.5 ? vec3(0.85, 0.9, 1.0) : vec3(1.0, 0.72, 0.40);
+        s.glow = step(room, 5.5) * bulb * (0.008 + 0.004 * room) * (0.6 + 0.6 * mid.g);
 #endif
     }
 #elif defined(LOOK_PLANT)
@@ -109,20 +102,18 @@ void look(inout Surface s, uint material, vec3 p, vec3 odom, bool moves, vec4 la
         s.gloss = 0.08;
         s.rough = 0.1;
         s.retro = 1.0;
-        s.glow = lamps.x * vec3(1.0, 0.97, 0.90) * 6.0;
+        s.glow = lamps.x * vec3(1.0, 0.97, 0.90) * 25.0 + turn_signal(p, lamps.w);
     } else if (material == TAIL_LAMP) {
         s.gloss = 0.05;
         s.rough = 0.2;
         s.retro = 2.0;
-        s.glow = vec3(1.0, 0.05, 0.03) * (lamps.y * 0.35 + lamps.z * 6.0);
+        s.glow = vec3(1.0, 0.05, 0.03) * (lamps.y * 0.6 + lamps.z * 25.0) + turn_signal(p, lamps.w);
     } else if (material == PLATE || material == SIGN) {
         s.retro = 25.0;
         s.gloss = 0.03;
         s.rough = 0.4;
     } else if (material == STREET_LAMP) {
-#ifdef LAMPS
-        s.glow = vec3(1.0, 0.84, 0.62) * 3.0 * STREET_LAMPS;
-#endif
+        s.glow = vec3(1.0, 0.84, 0.62) * 8.0 * STREET_LAMPS;
     } else {
         s.gloss = 0.03;
         s.rough = 0.5;

@@ -11,7 +11,7 @@ in vec4 first_x, first_y, first_z;
 in vec4 last_x, last_y, last_z;
 in vec4 odom_x, odom_y, odom_z;
 in vec4 paint; // linear red, green, blue; object id
-in vec4 lamps; // headlamps, tail lamps, brake lamps, 0..1
+in vec4 lamps; // headlamps, tail lamps, brake lamps, 0..1; turn signal, 1 left, -1 right
 
 uniform mat3 face_R_camera;
 uniform vec4 face; // fx, fy, cx, cy of the view

@@ -119,7 +119,7 @@ def test_noise_grows_with_the_gain_and_the_image_is_a_jpeg_of_its_size() -> None
     flat = np.full((64, 96, 3), 90, np.uint8)
     depth, nothing = np.ones((64, 96), np.float32), np.full((64, 96), -1, np.int32)
     spread = []
-    for gain in (1.0, 400.0):
+    for gain in (1.0, 4000.0):
         message = camera_image(Exposure(flat, depth, nothing, gain), np.random.default_rng(0))
         decoded = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
         assert decoded is not None
