@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from calibration.rig import CameraSensor
 from fusion.detect.camera import LiftSettings, lift
+from fusion.detect.centre_points import CentrePoints
 from fusion.detect.colour_blobs import ColourBlobs, ColourBlobsSettings
 from fusion.detect.image_boxes import Detector2d
 from fusion.detect.onnx_detectors import FastestDet, OnnxSettings, Tiled, Yolox
-from fusion.detect.weights import WEIGHTS, resolve
+from fusion.detect.weights import is_known, resolve
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CameraImage, Message
 from pipeline.core.settings import Settings
@@ -29,7 +30,7 @@ class OnnxDetector(Settings, frozen=True, tag_field="detector", tag="onnx"):
     """
 
     weights: str = "fastestdet"
-    layout: Literal["fastestdet", "yolox"] = "fastestdet"
+    layout: Literal["fastestdet", "yolox", "centre"] = "fastestdet"
     models_folder: str = ""
     band: tuple[float, float] | None = (0.3, 0.75)
     aspect: float = 1.0
@@ -38,6 +39,13 @@ class OnnxDetector(Settings, frozen=True, tag_field="detector", tag="onnx"):
     def __post_init__(self) -> None:
         if self.band is not None and not 0.0 <= self.band[0] < self.band[1] <= 1.0:
             raise ValueError(f"band: expected 0 <= top < bottom <= 1, got {self.band}")
+
+
+_LAYOUTS: dict[str, Callable[[Path, OnnxSettings], Detector2d]] = {
+    "fastestdet": FastestDet,
+    "yolox": Yolox,
+    "centre": CentrePoints,
+}
 
 
 class DetectCameraSettings(Settings, frozen=True):
@@ -53,11 +61,9 @@ def open_detector(settings: OnnxDetector | ColourBlobsSettings) -> Detector2d:
     """
     if isinstance(settings, ColourBlobsSettings):
         return ColourBlobs(settings)
-    named = settings.weights in WEIGHTS
     folder = Path(settings.models_folder) if settings.models_folder else None
-    path = resolve(settings.weights, folder) if named else Path(settings.weights)
-    layout = FastestDet if settings.layout == "fastestdet" else Yolox
-    whole = layout(path, settings.network)
+    path = resolve(settings.weights, folder) if is_known(settings.weights) else Path(settings.weights)
+    whole = _LAYOUTS[settings.layout](path, settings.network)
     return Tiled(whole, settings.band, settings.aspect, settings.network.overlap) if settings.band else whole
 
 

@@ -1,11 +1,13 @@
-"""Weights that are not in the repository: where they lie, that they are the right ones, and how to get them.
+"""Weights by name: those that come with the project, and those of others, where they lie and how to get them.
 
-Every file is pinned by its SHA-256; a file with another hash is never opened by a model runtime.
+Every file is pinned by its SHA-256, of shipped ones in the card beside them; a file with another hash is never opened
+by a model runtime.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import urllib.error
@@ -19,8 +21,12 @@ from pipeline.core.errors import BadInput
 
 FOLDER_VARIABLE = "SYNCLINE_MODELS"
 
+SHIPPED = Path(__file__).resolve().parents[1] / "weights"
+"""Our own: NAME.onnx, and NAME.json, the card that says what it was made of, by which command, and how well it does."""
+
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _CHUNK = 1 << 16
+_MAX_SHIPPED_BYTES = 16 << 20
 
 
 class Weights(NamedTuple):
@@ -44,6 +50,16 @@ WEIGHTS = {
 }
 
 
+def shipped() -> tuple[str, ...]:
+    """Names of the weights that come with the project, sorted."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.onnx")))
+
+
+def is_known(name: str) -> bool:
+    """Whether ``name`` names weights, and is not the path of a file."""
+    return name in WEIGHTS or name in shipped()
+
+
 def cache_folder() -> Path:
     """Where `fetch` puts weights: $XDG_CACHE_HOME/syncline/models, by default under ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME")
@@ -53,12 +69,14 @@ def cache_folder() -> Path:
 def resolve(name: str, folder: Path | None = None) -> Path:
     """The file of these weights, its hash checked.
 
-    Looked for in ``folder`` if given and nowhere else; otherwise in the folder that SYNCLINE_MODELS names, the user's
-    cache, and `shared/models` beside the checkout, in this order.
+    Shipped ones lie in `fusion/weights`. Others are looked for in ``folder`` if given and nowhere else; otherwise in
+    the folder that SYNCLINE_MODELS names, the user's cache, and `shared/models` beside the checkout, in this order.
 
     Raises:
         BadInput: unknown name, no file found, or a file with another hash.
     """
+    if name in shipped():
+        return _checked_by_card(name)
     weights = _pinned(name)
     named = os.environ.get(FOLDER_VARIABLE)
     beside = _CHECKOUT.parent / "shared" / "models"
@@ -66,7 +84,7 @@ def resolve(name: str, folder: Path | None = None) -> Path:
     for candidate in folders:
         path = candidate / weights.path
         if path.is_file():
-            _check(path, weights)
+            _check(path, weights.sha256, weights.max_bytes)
             return path
     raise BadInput(
         name,
@@ -96,7 +114,7 @@ def fetch(
     weights = _pinned(name)
     target = (folder or cache_folder()) / weights.path
     if target.is_file():
-        _check(target, weights)
+        _check(target, weights.sha256, weights.max_bytes)
         return target
     source = url or weights.url
     parts = urlsplit(source)
@@ -107,7 +125,7 @@ def fetch(
         partial = Path(file.name)
     try:
         _download(source, partial, weights.max_bytes, progress)
-        _check(partial, weights)
+        _check(partial, weights.sha256, weights.max_bytes)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -116,17 +134,27 @@ def fetch(
 
 def _pinned(name: str) -> Weights:
     if name not in WEIGHTS:
-        raise BadInput(name, "weights", f"one of {', '.join(WEIGHTS)}", name)
+        raise BadInput(name, "weights", f"one of {', '.join((*shipped(), *WEIGHTS))}", name)
     return WEIGHTS[name]
 
 
-def _check(path: Path, weights: Weights) -> None:
+def _checked_by_card(name: str) -> Path:
+    path, card = SHIPPED / f"{name}.onnx", SHIPPED / f"{name}.json"
+    try:
+        digest = str(json.loads(card.read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(card, "sha256", "the card of the weights beside it", error) from error
+    _check(path, digest, _MAX_SHIPPED_BYTES)
+    return path
+
+
+def _check(path: Path, sha256: str, max_bytes: int) -> None:
     size = path.stat().st_size
-    if size > weights.max_bytes:
-        raise BadInput(path, "size", f"at most {weights.max_bytes} bytes", size)
+    if size > max_bytes:
+        raise BadInput(path, "size", f"at most {max_bytes} bytes", size)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != weights.sha256:
-        raise BadInput(path, "SHA-256", weights.sha256, digest)
+    if digest != sha256:
+        raise BadInput(path, "SHA-256", sha256, digest)
 
 
 def _download(source: str, target: Path, max_bytes: int, progress: Callable[[int, int], None]) -> None:

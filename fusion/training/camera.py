@@ -6,14 +6,14 @@ well it does on images that it never saw.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,6 +21,7 @@ from fusion.detect.centre_net import CentreNet
 from fusion.training.camera_augment import varied
 from fusion.training.camera_targets import loss, targets
 from fusion.training.images import LabelledImage, read_folder
+from pipeline.core.errors import BadInput
 from pipeline.core.messages import C
 from pipeline.core.settings import Settings
 
@@ -28,21 +29,20 @@ _STATE = "state.safetensors"
 
 
 class CameraTraining(Settings, frozen=True):
-    """steps: optimizer steps of `batch` random views of height x width pixels each. rate: peak of the learning rate,
-    which rises over the first tenth (Smith and Topin, 2018). average: share of the running weights kept at each step.
-    held_out: of so many blocks of images one is never trained on."""
+    """steps: optimizer steps of `batch` random views of height x width pixels each. channels: width of the network.
+    rate: peak of the learning rate, which rises over the first tenth (Smith and Topin, 2018). average: share of the
+    running weights kept at each step."""
 
-    steps: int = 3000
-    batch: int = 16
-    height: int = 256
-    width: int = 416
-    channels: int = 48
-    rate: float = 4e-3
-    decay: float = 1e-4
-    average: float = 0.998
-    held_out: int = 12
+    steps: int = 1800
+    batch: int = 8
+    height: int = 160
+    width: int = 256
+    channels: int = 32
+    rate: float = 3e-3
+    decay: float = 1e-3
+    average: float = 0.996
     seed: int = 0
-    save_every: int = 200
+    save_every: int = 50
 
 
 class _Views(Dataset[tuple[Tensor, ...]]):
@@ -62,16 +62,6 @@ class _Views(Dataset[tuple[Tensor, ...]]):
         return (torch.from_numpy(view.transpose(2, 0, 1).copy()), *(torch.from_numpy(field) for field in wanted))
 
 
-def split(images: list[LabelledImage], held_out: int) -> tuple[list[LabelledImage], list[LabelledImage]]:
-    """(trained on, never trained on). Parts of a folder come from different scenes; neighbours stay together."""
-    block = 64  # images in a row, from the same scenes
-    number = np.arange(len(images)) // block
-    return (
-        [image for image, n in zip(images, number, strict=True) if n % held_out != 0],
-        [image for image, n in zip(images, number, strict=True) if n % held_out == 0],
-    )
-
-
 def train(
     data: Path,
     out: Path,
@@ -86,23 +76,23 @@ def train(
         progress: called after each step with the running losses.
 
     Raises:
-        BadInput: the data cannot be read.
+        BadInput: the data cannot be read, or ``out`` holds the state of a training with other settings.
     """
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    images, _ = split(read_folder(data), settings.held_out)
-    net = CentreNet(C, settings.channels).to(device)
+    images = read_folder(data)
+    net = CentreNet(C, settings.channels).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = CentreNet(C, settings.channels).to(device)
     averaged.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
     out.mkdir(parents=True, exist_ok=True)
-    step = _restore(out / _STATE, net, averaged, optimizer)
+    step = _restore(out / _STATE, settings, net, averaged, optimizer)
     running: dict[str, float] = {}
     for batch in _batches(images, settings, step, workers):
         for group in optimizer.param_groups:
             group["lr"] = _rate(step, settings)
         bgr, *wanted = (tensor.to(device) for tensor in batch)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):  # few processors have it
             grid = net(bgr.float().contiguous(memory_format=torch.channels_last))
         of_heat, of_edges = loss(grid.float(), *wanted)
         optimizer.zero_grad(set_to_none=True)
@@ -115,13 +105,8 @@ def train(
             running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
         progress(step, running)
         if step % settings.save_every == 0 or step == settings.steps:
-            _save(out / _STATE, net, averaged, optimizer, step)
+            _save(out / _STATE, settings, net, averaged, optimizer, step)
     return averaged.eval()
-
-
-def write_card(path: Path, facts: dict[str, Any]) -> None:
-    """The card beside the weights: data, command, settings, metrics."""
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def _batches(images: list[LabelledImage], settings: CameraTraining, step: int, workers: int) -> Iterator[list[Tensor]]:
@@ -147,21 +132,34 @@ def _follow(averaged: CentreNet, net: CentreNet, keep: float) -> None:
             mean.copy_(now)
 
 
-def _save(path: Path, net: CentreNet, averaged: CentreNet, optimizer: torch.optim.Optimizer, step: int) -> None:
+def _save(
+    path: Path,
+    settings: CameraTraining,
+    net: CentreNet,
+    averaged: CentreNet,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+) -> None:
     tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
     tensors |= {f"averaged.{name}": value.contiguous() for name, value in averaged.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step)})
+    save_file(tensors, partial, metadata={"step": str(step), "settings": _as_json(settings)})
     partial.replace(path)
 
 
-def _restore(path: Path, net: CentreNet, averaged: CentreNet, optimizer: torch.optim.Optimizer) -> int:
+def _restore(
+    path: Path, settings: CameraTraining, net: CentreNet, averaged: CentreNet, optimizer: torch.optim.Optimizer
+) -> int:
     """Steps that were done; 0 where there is no state."""
     if not path.is_file():
         return 0
-    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no mapping
+    if about.get("settings") != _as_json(settings):
+        raise BadInput(path, "settings", _as_json(settings), about.get("settings", "none"))
     for prefix, module in (("net.", net), ("averaged.", averaged)):
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     state: dict[int, dict[str, Tensor]] = {}
@@ -171,4 +169,8 @@ def _restore(path: Path, net: CentreNet, averaged: CentreNet, optimizer: torch.o
             state.setdefault(int(index), {})[name] = value
     full = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
-    return int(state[0]["step"]) if state else 0
+    return int(about["step"])
+
+
+def _as_json(settings: CameraTraining) -> str:
+    return msgspec.json.encode(settings).decode()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fusion.detect.image_boxes import Image
 from pipeline.core.errors import BadInput
 
-VERSION = 1
+VERSION = 2
 _MAX_PART_BYTES = 1 << 30
 _FIELDS = {
     "version": ("<i8", ()),
@@ -25,17 +25,21 @@ _FIELDS = {
     "edges": ("<f4", (None, 4)),
     "class_id": ("<i4", (None,)),
     "visible": ("<f4", (None,)),
+    "conditions": ("|u1", (None,)),
 }
+CONDITIONS = ("clear", "rain", "fog", "snow", "night")
+"""What most says how well one sees; night counts more than what falls in it."""
 
 
 class LabelledImage(NamedTuple):
     """jpeg: (n,) uint8. edges: (K, 4) float32 left, top, right, bottom, px. class_id: (K,) int32, index into CLASSES.
-    visible: (K,) float32, share of the object that can be seen, 0..1."""
+    visible: (K,) float32, share of the object that can be seen, 0..1. conditions: of `CONDITIONS`."""
 
     jpeg: npt.NDArray[np.uint8]
     edges: npt.NDArray[np.float32]
     class_id: npt.NDArray[np.int32]
     visible: npt.NDArray[np.float32]
+    conditions: str = CONDITIONS[0]
 
     def pixels(self) -> Image:
         """(H, W, 3) uint8, blue-green-red.
@@ -61,6 +65,7 @@ def write_part(path: Path, images: Sequence[LabelledImage]) -> None:
         edges=np.concatenate([image.edges for image in images]),
         class_id=np.concatenate([image.class_id for image in images]),
         visible=np.concatenate([image.visible for image in images]),
+        conditions=np.array([CONDITIONS.index(image.conditions) for image in images], np.uint8),
     )
     partial.replace(path)
 
@@ -97,6 +102,10 @@ def _read_part(path: Path) -> list[LabelledImage]:
     for ends, total in ((jpeg_ends, len(arrays["jpeg"])), (box_ends, len(arrays["edges"]))):
         if len(ends) != len(jpeg_ends) or (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != total):
             raise BadInput(path, "ends", f"rising up to {total}", ends[-3:])
+    words = arrays["conditions"]
+    if len(words) != len(jpeg_ends) or (words >= len(CONDITIONS)).any():
+        raise BadInput(path, "conditions", f"{len(jpeg_ends)} below {len(CONDITIONS)}", words[:3])
     jpegs = np.split(arrays["jpeg"], jpeg_ends[:-1])
     boxes = [np.split(arrays[name], box_ends[:-1]) for name in ("edges", "class_id", "visible")]
-    return [LabelledImage(*fields) for fields in zip(jpegs, *boxes, strict=True)]
+    rows = zip(jpegs, *boxes, words.tolist(), strict=True)
+    return [LabelledImage(jpeg, edges, kind, visible, CONDITIONS[word]) for jpeg, edges, kind, visible, word in rows]

@@ -58,7 +58,7 @@ class Instruments:
         exposure = self._exposure(camera.name, t)
         speed = float(np.linalg.norm(self.world.ego.velocity(t)))
         shot = Shot(camera.intrinsics.fx, exposure.seconds, speed)
-        seen = weathered_image(exposure.image_bgr, _along_ray(exposure, camera), self.world.weather, rng, shot)
+        seen = weathered_image(exposure.image_bgr, along_ray(exposure, camera), self.world.weather, rng, shot)
         return camera_image(exposure._replace(image_bgr=seen), rng)
 
     def sweep(self, lidar: LidarSensor, t: float, rng: np.random.Generator) -> PointCloud:
@@ -81,7 +81,7 @@ class Instruments:
         """(H, W) float32 metres along the rays of an exposure, inf for the sky."""
         sensor = self.rig[camera]
         assert isinstance(sensor, CameraSensor), f"{camera} is no camera"
-        return _along_ray(self._exposure(camera, t), sensor)
+        return along_ray(self._exposure(camera, t), sensor)
 
     # --- what is true
 
@@ -188,7 +188,7 @@ class Instruments:
         return self.world.ego.pose(t) @ self._mounted[sensor.name]
 
 
-def _along_ray(exposure: Exposure, camera: CameraSensor) -> npt.NDArray[np.float32]:
+def along_ray(exposure: Exposure, camera: CameraSensor) -> npt.NDArray[np.float32]:
     """(H, W) metres from the camera, from metres along the optical axis."""
     return np.asarray(exposure.depth * _stretch(camera), np.float32)
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from pipeline.cli import convert, evaluate, faults, live, look, machine, play, realism, robustness, simulate
+from pipeline.cli import convert, evaluate, faults, live, look, machine, play, realism, robustness, simulate, train
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command()(evaluate.compare)
 app.command()(robustness.robustness)
 app.command()(look.view)
 app.command()(machine.doctor)
+app.add_typer(train.train, name="train")
 app.add_typer(machine.models, name="models")
 
 

@@ -62,6 +62,8 @@ def doctor(
 def list_models() -> None:
     """Every known set of weights, and where it is on this machine."""
     table = Table("name", "where", "licence", box=None)
+    for name in weights.shipped():
+        table.add_row(name, str(weights.resolve(name)), "as the project")
     for name, spec in weights.WEIGHTS.items():
         try:
             where = str(weights.resolve(name))
@@ -102,7 +104,7 @@ def _machine() -> Iterator[Finding]:
         yield Finding(library, "ok" if found else "wrong", f"{why}{'' if found else ' - not installed'}")
     viewer = importlib.util.find_spec("rerun") is not None
     yield Finding("rerun", "ok" if viewer else "note", "viewer" + ("" if viewer else " not installed (extra `view`)"))
-    yield from (_model(name) for name in weights.WEIGHTS)
+    yield from (_model(name) for name in (*weights.shipped(), *weights.WEIGHTS))
 
 
 def _model(name: str) -> Finding:

@@ -60,6 +60,10 @@ class Scene:
         self._sky = self._texture(sky_panorama(world.light, self._levels, world.seed).astype(np.float16), "f2")
         self._sky.repeat_y = False
 
+    def close(self) -> None:
+        """Give back what it holds on the graphics processor; nothing of it can be drawn any more."""
+        self._context.release()
+
     def _texture(self, picture: npt.NDArray[np.generic], dtype: str) -> moderngl.Texture:
         rows, columns, channels = picture.shape
         texture = self._context.texture((columns, rows), channels, np.ascontiguousarray(picture).tobytes(), dtype=dtype)

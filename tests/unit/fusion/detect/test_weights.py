@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -80,6 +81,19 @@ def test_another_hash_is_refused(tmp_path: Path) -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(BadInput, match="one of toy"):
         resolve("other")
+
+
+def test_shipped_weights_are_those_of_their_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    (tmp_path / "ours.onnx").write_bytes(CONTENT)
+    with pytest.raises(BadInput, match="card"):
+        resolve("ours")
+    (tmp_path / "ours.json").write_text(json.dumps({"sha256": hashlib.sha256(CONTENT).hexdigest()}))
+    assert resolve("ours") == tmp_path / "ours.onnx"
+    assert weights.is_known("ours")
+    (tmp_path / "ours.onnx").write_bytes(b"tampered")
+    with pytest.raises(BadInput, match="SHA-256"):
+        resolve("ours")
 
 
 def test_fetch_downloads_once_checks_and_reports_progress(server: str, tmp_path: Path) -> None:

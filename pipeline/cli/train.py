@@ -1,0 +1,10 @@
+"""`syncline train`: the project's own networks, each by one command, seeded, resumable, with its card."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.cli import train_camera
+
+train = typer.Typer(help="Train the project's own networks; each command makes its data too.", no_args_is_help=True)
+train.command("camera")(train_camera.camera)

@@ -1,0 +1,124 @@
+"""`syncline train camera`: labelled images out of the simulator, the network, its ONNX file, its scores, its card."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fusion.detect.centre_points import CentrePoints
+from fusion.detect.onnx_detectors import OnnxSettings
+from fusion.training.camera import CameraTraining, train
+from fusion.training.camera_export import export_onnx
+from fusion.training.camera_score import score
+from fusion.training.images import read_folder
+from nodes.simulator.training_images import PER_WORLD, write_images
+from pipeline.cli.paths import ROOT
+
+_TRAIN_SEED, _TEST_SEED = 0, 700_000
+_NAME = "camera_simulated"
+_EVERYTHING = OnnxSettings(min_score=0.02)  # average precision looks at the whole curve
+
+
+def camera(
+    out: Annotated[Path, typer.Argument(help="Folder for images, state, network and card.")],
+    worlds: Annotated[int, typer.Option(help=f"Random worlds to train on, {PER_WORLD} images each.", min=1)] = 24,
+    test_worlds: Annotated[int, typer.Option(help="Other worlds to score on.", min=1)] = 8,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = CameraTraining().steps,
+    channels: Annotated[int, typer.Option(help="Width of the network; a multiple of 4.", min=8)] = (
+        CameraTraining().channels
+    ),
+    seed: Annotated[int, typer.Option(help="Of first weights and of the order of views.", min=0)] = 0,
+    height: Annotated[int, typer.Option(help="Of the exported network's input, px.")] = 384,
+    width: Annotated[int, typer.Option(help="Of the exported network's input, px.")] = 640,
+    threads: Annotated[int, typer.Option(help="For the network; 0 = as many as there are cores.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that make views; 0 = none.", min=0)] = 1,
+) -> None:
+    """Train the camera network on simulated images, from nothing to an ONNX file and its card.
+
+    What is there already is kept: a command that was stopped goes on where it was. The weights that come with the
+    project were made by this command with the settings that stand in their card.
+
+    Example: syncline train camera out/camera
+    """
+    settings = CameraTraining(steps=steps, channels=channels, seed=seed)
+    if threads:
+        torch.set_num_threads(threads)
+    with _bars() as bars:
+        for folder, count, first in (("train", worlds, _TRAIN_SEED), ("test", test_worlds, _TEST_SEED)):
+            write_images(out / folder, count, first, _bar(bars, f"images to {folder}", count))
+        done = _bar(bars, "training", steps)
+
+        def told(step: int, losses: dict[str, float]) -> None:
+            done(step, f"training, loss {losses['heat']:.2f} + {losses['edges']:.2f}")
+
+        net = train(out / "train", out / "state", settings, told, workers)
+        onnx = out / f"{_NAME}.onnx"
+        digest = export_onnx(net, onnx, height, width)
+        test = read_folder(out / "test")
+        scores = score(CentrePoints(onnx, _EVERYTHING), test, progress=_bar(bars, "scoring", len(test)))
+    card = {
+        "name": _NAME,
+        "what": "2D detector of road users in camera images, ten nuScenes classes, centre-point layout (CentreNet)",
+        "sha256": digest,
+        "licence": "Apache-2.0",
+        "input": f"(1, 3, {height}, {width}) float32, blue-green-red 0..255",
+        "data": f"simulated only: {worlds} random worlds from seed {_TRAIN_SEED}, {worlds * PER_WORLD} images",
+        "test": f"{test_worlds} random worlds from seed {_TEST_SEED}, {len(test)} images, never trained on",
+        "command": f"syncline train camera OUT --worlds {worlds} --test-worlds {test_worlds} --steps {steps} "
+        f"--channels {channels} --seed {seed} --height {height} --width {width}",
+        "commit": _commit(),
+        "torch": str(torch.__version__),
+        "settings": msgspec.to_builtins(settings),
+        "scores": {name: None if math.isnan(value) else round(value, 4) for name, value in scores.items()},
+    }
+    (out / f"{_NAME}.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+    _print(card, onnx)
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _bar(bars: Progress, text: str, total: int) -> Callable[..., None]:
+    task = bars.add_task(text, total=total)
+
+    def done(number: int, description: str = text) -> None:
+        bars.update(task, completed=number, description=description)
+
+    return done
+
+
+def _commit() -> str:
+    """Of the checkout, with a mark where it was changed since; empty where there is no git."""
+    try:
+        ran = subprocess.run(
+            ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return ran.stdout.strip()
+
+
+def _print(card: dict[str, Any], onnx: Path) -> None:
+    console = Console()
+    for name, value in card["scores"].items():
+        if name == "mAP" or name.startswith("AP"):
+            console.print(f"{name:<26}{'-' if value is None else format(value, '.3f')}", highlight=False)
+    console.print(f"network  {onnx}, {onnx.stat().st_size / 1e6:.2f} MB\ncard     {onnx.with_suffix('.json')}")
