@@ -15,7 +15,7 @@ from nodes.simulator.scenario.load import open_world, scenario_names
 from nodes.simulator.world.contact import first_contact
 from nodes.simulator.world.world import World
 
-QUICK = ("left_turn_across", "cut_in", "night_rural", "occluded_child")
+QUICK = ("left_turn_across", "cut_in", "night_rural", "construction")
 MOST_TRIANGLES = 60_000
 
 
@@ -41,8 +41,13 @@ def test_nobody_drives_through_anybody(name: str, seed: int | None) -> None:
     boxes = [world.ego_box(t), *(actor.box(t) for actor in world.actors)]
     half = np.array([world.ego_size, *(actor.size for actor in world.actors)])[:, :2] / 2
     moves = [np.ptp(box.translation, axis=0).max() > 1e-6 for box in boxes]
+
+    def towed(a: int, b: int) -> bool:
+        """Boxes of a tractor and its trailer overlap at the hitch. 0 is the ego."""
+        return a > 0 and world.actors[b - 1].towed_by == world.actors[a - 1].object_id
+
     for a, b in itertools.combinations(range(len(boxes)), 2):
-        if not (moves[a] or moves[b]):
+        if not (moves[a] or moves[b]) or towed(a, b):
             continue
         centre = np.stack([boxes[a].translation[:, :2], boxes[b].translation[:, :2]], axis=1)
         near = np.linalg.norm(centre[:, 0] - centre[:, 1], axis=1) < np.linalg.norm(half[[a, b]], axis=1).sum()

@@ -10,6 +10,7 @@ from nodes.simulator.scenario.mover import Mover
 from nodes.simulator.scenario.path import Path, Piece
 from nodes.simulator.scenario.road import Lane, Road
 from nodes.simulator.scenario.settings import Act, ParkedRow, PersonSettings, Scenario, VehicleSettings
+from nodes.simulator.scenario.trailer import BEHIND, TRACTOR, hitched
 from nodes.simulator.world.contact import first_contact
 from nodes.simulator.world.shapes import shape
 from pipeline.core.errors import BadInput
@@ -35,18 +36,28 @@ def cast(scenario: Scenario, road: Road, rng: np.random.Generator) -> list[Mover
     for i, person in enumerate(scenario.people):
         movers.append(_person(road, f"people[{i}]", person))
     for i, thing in enumerate(scenario.things):
-        movers.append(_standing(road, f"things[{i}]", thing.shape, road.start + thing.ahead, thing.offset))
+        at = road.start + thing.ahead
+        movers.append(_standing(road, f"things[{i}]", thing.shape, at, thing.offset, thing.yaw))
+    movers += _trailers(movers)
     _check_apart(scenario, movers)
     for i, row in enumerate(scenario.parked):
         movers += _parked(scenario, road, f"parked[{i}]", row, rng)
-    movers += _traffic(scenario, road, movers, rng)
+    drawn = _traffic(scenario, road, movers, rng)
+    movers += [*drawn, *_trailers(drawn)]
     movers += _walkers(scenario, road, rng)
     if crossing is not None:
         turns = [scenario.ego.turn, *(vehicle.turn for vehicle in scenario.vehicles)]
         for mover, turn in zip(movers, turns + ["straight"] * len(movers), strict=False):
-            if mover.lane is not None and not mover.fixed:
+            if mover.lane is not None and not mover.fixed and mover.hitch is None:
                 _send(mover, crossing.along(mover.lane, turn))
+        for mover in movers:
+            if mover.hitch is not None:
+                mover.keep_up()
     return movers
+
+
+def _trailers(movers: list[Mover]) -> list[Mover]:
+    return [hitched(mover) for mover in movers if mover.shape == TRACTOR]
 
 
 def _send(mover: Mover, way: Way) -> None:
@@ -59,6 +70,8 @@ def _send(mover: Mover, way: Way) -> None:
 def _check_apart(scenario: Scenario, movers: list[Mover]) -> None:
     for k, mover in enumerate(movers):
         for other in movers[:k]:
+            if mover.draws(other):
+                continue
             pair = [one.middle(one.s) for one in (other, mover)]
             centre = [[float(at.x), float(at.y)] for at in pair]
             if first_contact(centre, [float(at.yaw) for at in pair], [other.half, mover.half]) == 0.0:
@@ -126,7 +139,7 @@ def _driven(
     acts: list[Act] | None = None,
 ) -> Mover:  # fmt: skip
     of = shape(name)
-    heavy = of.size[0] > 7.0
+    heavy = name == TRACTOR or of.size[0] > 7.0
     lane, path = (on, on.path) if isinstance(on, Lane) else (None, on)
     driver = _RIDER if of.kind == "bicycle" else _HEAVY if heavy else Driver()
     return Mover(
@@ -160,15 +173,12 @@ def _person(road: Road, label: str, of: PersonSettings) -> Mover:
     return mover
 
 
-def _standing(road: Road, label: str, name: str, s: float, d: float, flip: bool = False) -> Mover:
-    """Something that never moves, with its middle at ``s``, ``d`` of the road."""
+def _standing(road: Road, label: str, name: str, s: float, d: float, yaw: float = 0.0) -> Mover:
+    """Something that never moves, with its middle at ``s``, ``d`` of the road, turned by ``yaw`` to the left."""
     of = shape(name)
-    path = road.middle.beside(d)
-    at, _ = path.project(road.across(s, d))
-    here = float(at[0])
-    if flip:
-        path, here = path.reversed(), path.length - here
-    mover = Mover(label, name, of.kind, of.size, 0.5 * of.size[0], path, here, 0.0, 0.0)
+    x, y = road.across(s, d)
+    path = Path.of([Piece(1.0)], float(x), float(y), float(road.middle.at(s).heading) + yaw)
+    mover = Mover(label, name, of.kind, of.size, 0.5 * of.size[0], path, 0.0, 0.0, 0.0)
     mover.fixed = True
     return mover
 
@@ -191,7 +201,7 @@ def _parked(scenario: Scenario, road: Road, label: str, row: ParkedRow, rng: np.
         free = any(abs(at - place) < 0.5 * length + 1.6 for place in row.leave)
         if rng.random() < row.taken and not free and not _in_the_way(road, at, length):
             d = side * (road.parking_middle(side) + off)
-            out.append(_standing(road, label, name, road.start + at, d, flip=side > 0))
+            out.append(_standing(road, label, name, road.start + at, d, np.pi if side > 0 else 0.0))
         at += 0.5 * length
 
 
@@ -216,14 +226,16 @@ def _traffic(scenario: Scenario, road: Road, named: list[Mover], rng: np.random.
         inner = lane.number > 1 and lane.number == (road.settings.oncoming if lane.oncoming else road.settings.lanes)
         while s < lane.path.length - 20.0:
             name = shapes[rng.choice(len(shapes), p=weight / weight.sum())]
-            heavy = shape(name).size[0] > 7.0
+            heavy = name == TRACTOR or shape(name).size[0] > 7.0
+            behind = BEHIND if name == TRACTOR else 0.0
+            s += behind
             faster = 1.0 + 0.06 * (lane.number - 1)
             wanted = road.settings.speed_limit * float(np.clip(rng.normal(0.97 * faster, 0.06), 0.75, 1.2))
-            wanted = min(wanted, 24.0) if heavy else wanted
+            wanted = min(wanted, 8.0 if name == "wheel_loader" else 24.0) if heavy else wanted
             near = [other for other in named if other.lane is not None and other.lane.path is lane.path]
             near_speed = scenario.ego.speed if any(abs(other.s - s) < 150.0 for other in near) else wanted
             speed = min(wanted, max(near_speed, 0.6 * wanted))
-            room = 14.0 + 1.0 * speed
+            room = 14.0 + 1.0 * speed + behind
             clear = all(abs(other.s - s) > room + 0.5 * other.size[0] for other in near)
             if clear and not (heavy and inner):
                 mover = _driven("traffic", name, lane, s, speed, wanted)

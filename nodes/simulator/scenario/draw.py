@@ -13,6 +13,7 @@ from nodes.simulator.scenario.settings import (
     Scenario,
     Side,
     Surroundings,
+    ThingSettings,
     TrafficSettings,
     VehicleSettings,
     VehicleShape,
@@ -21,26 +22,26 @@ from nodes.simulator.scenario.settings import (
 from nodes.simulator.world.environment import Light, Weather
 
 DURATION = 20.0
-_ROADS = ("highway", "street", "junction", "rural")
-_WEIGHTS = (0.28, 0.34, 0.20, 0.18)
+_ROADS = ("highway", "street", "junction", "rural", "works")
+_WEIGHTS = (0.26, 0.32, 0.18, 0.16, 0.08)
 
 
 def draw(seed: int) -> Scenario:
     """The random scenario of a seed; the same seed gives the same scenario."""
     rng = np.random.default_rng([seed, 77])
     kind = _ROADS[rng.choice(len(_ROADS), p=_WEIGHTS)]
-    made = {"highway": _highway, "street": _street, "junction": _junction, "rural": _rural}[kind](rng)
-    road, ego, vehicles, people, parked, traffic, around = made
+    kinds = {"highway": _highway, "street": _street, "junction": _junction, "rural": _rural, "works": _works}
+    road, ego, vehicles, people, parked, things, traffic, around = kinds[kind](rng)
     return Scenario(
         name=f"random:{seed}", description=f"drawn at random: {kind}", duration=DURATION, seed=seed, road=road, ego=ego,
-        vehicles=vehicles, people=people, parked=parked, traffic=traffic, surroundings=around,
+        vehicles=vehicles, people=people, parked=parked, things=things, traffic=traffic, surroundings=around,
         weather=_weather(rng), light=_light(rng),
     )  # fmt: skip
 
 
 _Parts = tuple[
     RoadSettings, EgoSettings, tuple[VehicleSettings, ...], tuple[PersonSettings, ...], tuple[ParkedRow, ...],
-    TrafficSettings, Surroundings,
+    tuple[ThingSettings, ...], TrafficSettings, Surroundings,
 ]  # fmt: skip
 
 
@@ -75,9 +76,12 @@ def _highway(rng: np.random.Generator) -> _Parts:
         vehicles = (VehicleSettings(shape="suv", lane=beside, ahead=ahead, speed=speed + 1.5, does=(change,)),)
     traffic = TrafficSettings(
         per_km=float(rng.uniform(4.0, 16.0)), oncoming_per_km=float(rng.uniform(2.0, 12.0)),
-        mix={"sedan": 4, "hatchback": 3, "suv": 3, "van": 1, "lorry": 1.5, "box_truck": 0.7, "motorcycle": 0.5},
+        mix={
+            "sedan": 4, "hatchback": 3, "suv": 3, "van": 1, "lorry": 0.7, "tractor": 1.2, "box_truck": 0.7,
+            "motorcycle": 0.5,
+        },
     )  # fmt: skip
-    return road, ego, vehicles, (), (), traffic, Surroundings(trees=float(rng.uniform(0.0, 8.0)), signs=160.0)
+    return road, ego, vehicles, (), (), (), traffic, Surroundings(trees=float(rng.uniform(0.0, 8.0)), signs=160.0)
 
 
 def _town(rng: np.random.Generator) -> Surroundings:
@@ -119,7 +123,7 @@ def _street(rng: np.random.Generator) -> _Parts:
         per_km=float(rng.uniform(0.0, 14.0)), oncoming_per_km=float(rng.uniform(4.0, 20.0)),
         walkers=float(rng.uniform(0.0, 8.0)),
     )  # fmt: skip
-    return road, EgoSettings(speed=0.8 * limit), vehicles, people, rows, traffic, _town(rng)
+    return road, EgoSettings(speed=0.8 * limit), vehicles, people, rows, (), traffic, _town(rng)
 
 
 def _junction(rng: np.random.Generator) -> _Parts:
@@ -146,7 +150,7 @@ def _junction(rng: np.random.Generator) -> _Parts:
             )
         )
     traffic = TrafficSettings(per_km=float(rng.uniform(0.0, 14.0)), walkers=float(rng.uniform(0.0, 6.0)))
-    return road, EgoSettings(speed=0.8 * limit), tuple(vehicles), (), (), traffic, _town(rng)
+    return road, EgoSettings(speed=0.8 * limit), tuple(vehicles), (), (), (), traffic, _town(rng)
 
 
 def _rural(rng: np.random.Generator) -> _Parts:
@@ -158,13 +162,42 @@ def _rural(rng: np.random.Generator) -> _Parts:
     vehicles: tuple[VehicleSettings, ...] = ()
     if rng.random() < 0.5:
         slow = 6.0 + float(rng.uniform(0.0, 8.0))
-        vehicles = (VehicleSettings(shape="box_truck", ahead=float(rng.uniform(50.0, 120.0)), speed=slow),)
+        shape: VehicleShape = "tractor" if rng.random() < 0.4 else "box_truck"
+        vehicles = (VehicleSettings(shape=shape, ahead=float(rng.uniform(50.0, 120.0)), speed=slow),)
     people: tuple[PersonSettings, ...] = ()
     if rng.random() < 0.4:
         people = (PersonSettings(ahead=float(rng.uniform(60.0, 160.0)), inset=0.2, back=True),)
     traffic = TrafficSettings(per_km=float(rng.uniform(0.0, 6.0)), oncoming_per_km=float(rng.uniform(2.0, 10.0)))
     around = Surroundings(trees=float(rng.uniform(2.0, 14.0)), poles=45.0 if rng.random() < 0.5 else 0.0, signs=120.0)
-    return road, EgoSettings(speed=0.75 * limit), vehicles, people, (), traffic, around
+    return road, EgoSettings(speed=0.75 * limit), vehicles, people, (), (), traffic, around
+
+
+def _works(rng: np.random.Generator) -> _Parts:
+    """The right lane is closed: cones lead out of it, barriers stand at both ends, machines and people work there."""
+    limit = float(rng.uniform(9.0, 15.0))
+    road = RoadSettings(
+        line=_line(rng, 300.0, 900.0), lanes=2, oncoming=int(rng.integers(1, 3)), lane_width=3.5, shoulder=0.8,
+        pavement=2.5, speed_limit=limit,
+    )  # fmt: skip
+    start = float(rng.uniform(50.0, 110.0))
+    end = start + float(rng.uniform(60.0, 90.0))
+    taper = [(start + 5.0 * k, -6.6 + 0.7 * k) for k in range(5)]
+    cones = taper + [(float(at), -3.75) for at in np.arange(start + 32.0, end, float(rng.uniform(8.0, 12.0)))]
+    digs = float(rng.uniform(start + 42.0, end - 15.0))
+    things = [ThingSettings(ahead=at, offset=d) for at, d in cones if abs(at - digs) > 5.0]
+    things += [ThingSettings(shape="barrier", ahead=at, offset=-5.5) for at in (start + 27.0, end + 4.0)]
+    yaw = float(rng.choice([0.0, np.pi]) + rng.uniform(-0.06, 0.06))
+    things.append(ThingSettings(shape="excavator", ahead=digs, offset=-5.5, yaw=yaw))
+    vehicles = [VehicleSettings(shape="tractor", lane=2, ahead=float(rng.uniform(50.0, 70.0)), speed=0.7 * limit)]
+    if rng.random() < 0.6:
+        vehicles.append(VehicleSettings(shape="wheel_loader", ahead=digs + 12.0, offset=-0.5, speed=0.0, wants=0.8))
+    people = [
+        PersonSettings(ahead=digs - float(rng.uniform(6.0, 12.0)), does="stand", inset=float(rng.uniform(0.5, 2.0)))
+        for _ in range(int(rng.integers(0, 2)))
+    ]  # fmt: skip
+    ego = EgoSettings(lane=2, speed=0.8 * limit)
+    traffic = TrafficSettings(oncoming_per_km=float(rng.uniform(4.0, 16.0)), walkers=2.0, changes_lanes=False)
+    return road, ego, tuple(vehicles), tuple(people), (), tuple(things), traffic, _town(rng)
 
 
 def _weather(rng: np.random.Generator) -> Weather:

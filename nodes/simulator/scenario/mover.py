@@ -32,6 +32,15 @@ class Stop(NamedTuple):
     closed: Callable[[float], bool] | None = None
 
 
+class Hitch(NamedTuple):
+    """What draws a trailer. behind: how far behind the tractor's point its own follows the path, m. angle: heading at
+    the start, rad."""
+
+    tractor: Mover
+    behind: float
+    angle: float
+
+
 @dataclass
 class Mover:
     """label: how errors call it. tail: how far its box reaches behind the point that follows the path, m. fixed: never
@@ -58,6 +67,7 @@ class Mover:
     acts: list[Act] = field(default_factory=list)
     stops: tuple[Stop, ...] = ()
     turns: tuple[tuple[float, float, str], ...] = ()  # from, to on the path, manoeuvre
+    hitch: Hitch | None = None  # of a trailer
 
     acceleration: float = 0.0
     started: bool = False
@@ -112,6 +122,20 @@ class Mover:
     def follow(self, path: Path) -> None:
         """Leave the lane, with whose path another begins."""
         self.lane, self.path, self._bends = None, path, _bend_speed(path)
+
+    def keep_up(self) -> None:
+        """Of a trailer: go where its tractor went, on the same path and in the same change of lanes."""
+        assert self.hitch is not None
+        tractor = self.hitch.tractor
+        self.lane, self.path, self.s = tractor.lane, tractor.path, tractor.s - self.hitch.behind
+        self.speed, self.acceleration, self.started = tractor.speed, tractor.acceleration, tractor.started
+        self.turns, self.change_done, self.hold = tractor.turns, tractor.change_done, tractor.hold - self.hitch.behind
+        self.turn_from, self.turn_to = tractor.turn_from, tractor.turn_to
+        self.turn_at, self.turn_length = tractor.turn_at, tractor.turn_length
+
+    def draws(self, other: Mover) -> bool:
+        """Whether one of the two is the other's trailer; they overlap at the hitch."""
+        return any(a.hitch is not None and a.hitch.tractor is b for a, b in ((self, other), (other, self)))
 
     def pose(self, s: npt.ArrayLike) -> Pose:
         place, (d, slope) = self.path.at(s), self.drift(s)

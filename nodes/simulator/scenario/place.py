@@ -14,6 +14,7 @@ from nodes.simulator.scenario.road import KERB_HEIGHT, Road, lay_out
 from nodes.simulator.scenario.scenery import scenery
 from nodes.simulator.scenario.settings import Scenario
 from nodes.simulator.scenario.traffic import Log, run
+from nodes.simulator.scenario.trailer import trace
 from nodes.simulator.world.contact import first_contact
 from nodes.simulator.world.world import Actor, World
 from pipeline.core.errors import BadInput
@@ -26,6 +27,7 @@ _PAINTS = (
     (225, 226, 228), (240, 240, 238), (30, 31, 34), (60, 62, 66), (120, 124, 128), (165, 168, 172),
     (150, 24, 28), (26, 58, 110), (70, 100, 140), (40, 70, 52), (196, 170, 120), (205, 120, 30),
 )  # fmt: skip
+_SIGNAL = {"traffic_cone": (230, 90, 20), "barrier": (230, 90, 20), "construction_vehicle": (238, 172, 24)}
 _CLOTHES = ((40, 48, 70), (90, 40, 40), (60, 60, 62), (150, 140, 120), (46, 82, 60), (180, 60, 50), (200, 190, 60))
 
 
@@ -46,6 +48,7 @@ def place(scenario: Scenario, seed: int | None = None) -> World:
         rng = np.random.default_rng([seed, attempt])
         movers = cast(scenario, road, rng)
         log = run(road, movers, scenario.duration, rng)
+        trace(log, movers)
         problem = collision(log, movers)
         if not problem:
             return _world(scenario, seed, road, movers, log)
@@ -59,7 +62,7 @@ def collision(log: Log, movers: list[Mover]) -> str:
     half = np.array([mover.half for mover in movers])
     radius = np.linalg.norm(half, axis=-1)
     for a, b in itertools.combinations(range(len(movers)), 2):
-        if movers[a].fixed and movers[b].fixed:
+        if (movers[a].fixed and movers[b].fixed) or movers[a].draws(movers[b]):
             continue
         near = np.flatnonzero(np.linalg.norm(centre[:, a] - centre[:, b], axis=-1) < radius[a] + radius[b])
         if len(near):
@@ -77,10 +80,11 @@ def _world(scenario: Scenario, seed: int, road: Road, movers: list[Mover], log: 
     for number, mover in enumerate(movers[1:], start=1):
         height = _height(road, log, number) if mover.on_foot else None
         choices = _CLOTHES if mover.on_foot or mover.kind == "bicycle" else _PAINTS
-        paint = (230, 90, 20) if mover.kind in ("traffic_cone", "barrier") else choices[rng.integers(len(choices))]
+        paint = _SIGNAL.get(mover.kind) or choices[rng.integers(len(choices))]
         done = manoeuvres(log, movers, number, _cuts_in(log, movers, number))
         moves = motion(log, number, mover, mover.to_middle, height)
-        actors.append(Actor(number, mover.kind, mover.size, mover.shape, paint, moves, done))
+        towed_by = next((i for i, other in enumerate(movers) if mover.hitch and other is mover.hitch.tractor), 0)
+        actors.append(Actor(number, mover.kind, mover.size, mover.shape, paint, moves, done, towed_by))
     travelled = float(np.hypot(np.diff(log.x[:, 0]), np.diff(log.y[:, 0])).sum())
     seen = scenery(scenario, road, travelled, np.random.default_rng([seed, 2000]))
     inside = np.zeros(len(log.times), dtype=bool)

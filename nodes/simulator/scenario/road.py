@@ -99,7 +99,7 @@ def lay_out(settings: RoadSettings, at: float, needed: float) -> Road:
     """
     stretches = [Stretch(length=LEAD_IN), *settings.line]
     missing = LEAD_IN + at + needed - sum(stretch.length for stretch in stretches)
-    stretches.append(Stretch(length=max(missing, 1.0)))
+    stretches.append(Stretch(length=max(missing, settings.ease)))  # or the last bend would end with a jerk
     pieces = _eased(stretches, settings.ease)
     return Road(settings, Path.of(pieces, x=-LEAD_IN), LEAD_IN + at)
 

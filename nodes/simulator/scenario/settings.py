@@ -20,8 +20,9 @@ Turn: TypeAlias = Literal["straight", "left", "right"]
 Speed: TypeAlias = Annotated[float, Meta(ge=0.0, le=60.0)]
 Lane: TypeAlias = Annotated[int, Meta(ge=1, le=6)]
 VehicleShape: TypeAlias = Literal[
-    "sedan", "hatchback", "suv", "van", "pickup", "box_truck", "lorry", "bus", "motorcycle", "bicycle"
-]
+    "sedan", "hatchback", "suv", "van", "pickup", "box_truck", "lorry", "tractor", "bus", "motorcycle", "bicycle",
+    "wheel_loader",
+]  # fmt: skip
 
 
 class When(Settings, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ class EgoSettings(Settings, frozen=True, kw_only=True):
 
 
 class VehicleSettings(Settings, frozen=True, kw_only=True):
-    """A vehicle or rider with a name of its own in the script.
+    """A vehicle or rider with a name of its own in the script. A `tractor` draws a semi-trailer.
 
     ahead: of the ego, m, of its middle. oncoming: it drives against the ego's direction. arm: it comes out of this arm
     of the junction, `ahead` is then the distance to its stop line. offset: left of the lane's middle, m. wants: 0 = as
@@ -118,11 +119,13 @@ class ParkedRow(Settings, frozen=True, kw_only=True):
 
 
 class ThingSettings(Settings, frozen=True, kw_only=True):
-    """A cone or barrier. offset: left of the middle of the road, m."""
+    """A cone, a barrier (across the road) or an excavator at work. offset: left of the middle of the road, m. yaw: how
+    far turned to the left, rad."""
 
-    shape: Literal["cone", "barrier"] = "cone"
+    shape: Literal["cone", "barrier", "excavator"] = "cone"
     ahead: float
     offset: float
+    yaw: float = 0.0
 
 
 def _usual_mix() -> dict[VehicleShape, float]:

@@ -65,7 +65,7 @@ def obstacle(crowd: Crowd, me: int, wanted: float) -> Obstacle:
     lane, (drift, _) = self.path.at(s), self.drift(s)
     t = np.searchsorted(AHEAD_S, 0.0 if self.on_foot or self.heedless else self.sees, side="right")
     candidates = np.ones((len(crowd.movers), t), dtype=bool)
-    candidates[me] = False
+    candidates[[me, *(k for k, other in enumerate(crowd.movers) if self.draws(other))]] = False
     still = np.linalg.norm(crowd.velocity[:, 0], axis=-1) < 0.05
     candidates[still, 1:] = False
     who, when = np.nonzero(candidates)

@@ -48,13 +48,14 @@ def run(road: Road, movers: Sequence[Mover], duration: float, rng: np.random.Gen
     brakes_for = -1
     for me, mover in enumerate(movers):
         log.x[:, me], log.y[:, me], log.yaw[:, me] = mover.pose(mover.s)
-    moving = [me for me, mover in enumerate(movers) if not mover.fixed]
+    moving = [me for me, mover in enumerate(movers) if not mover.fixed and mover.hitch is None]
+    drawn = [me for me, mover in enumerate(movers) if mover.hitch is not None]
     crowd = Crowd.of(movers)
     for step, t in enumerate(log.times):
         if step % _LOOKS == 0:
             for me in moving:
                 act(road, movers, me, float(t))
-            crowd.update(moving)
+            crowd.update([*moving, *drawn])
             for me in moving:
                 mover = movers[me]
                 if mover.changes_lanes and (step // _LOOKS + decides[me]) % 10 == 0:
@@ -72,6 +73,8 @@ def run(road: Road, movers: Sequence[Mover], duration: float, rng: np.random.Gen
             log.x[step, me], log.y[step, me], log.yaw[step, me] = mover.pose(mover.s)
             log.speed[step, me], log.acceleration[step, me] = mover.speed, mover.acceleration
             _advance(mover, float(wants[me]), float(t))
+        for me in drawn:
+            movers[me].keep_up()
     return log
 
 

@@ -72,18 +72,21 @@ def of_shape(name: str) -> Centres:
     x, y = 0.5 * length, 0.5 * width
     rows = []
     if of.kind in _VEHICLES:
+        axles = (-0.36, -0.14) if of.kind == "trailer" else (-0.32, 0.32)
         bulk = 10.0 * np.log10(max(width * height / 2.7, 0.5))  # against a car's end
-        for end in (-1.0, 1.0):
+        for end, axle in zip((-1.0, 1.0), axles, strict=True):
             rows.append(((end * x, 0.0, 0.3 * height), (end, 0.0, 0.0), 0.25, 10.0 + bulk, False))
             for side in (-1.0, 1.0):
                 corner = (end * (x - 0.15), side * (y - 0.1), 0.3 * height)
                 rows.append((corner, (end, side, 0.0), 0.6, 2.0 + bulk, False))
-                wheel = (end * 0.32 * length, side * (y - 0.1), 0.3)
+                wheel = (axle * length, side * (y - 0.1), 0.3)
                 rows.append((wheel, (0.0, side, 0.0), 0.7, 0.0, True))
         for side in (-1.0, 1.0):
             flat = 15.0 + 10.0 * np.log10(length * height / 6.8)
             rows.append(((0.0, side * y, 0.35 * height), (0.0, side, 0.0), 0.1, flat, False))
         rows.append(((0.0, 0.0, 0.25), (0.0, 0.0, 0.0), 1.0, -6.0, False))
+        if of.kind == "construction_vehicle":  # steel plates that meet at right angles, seen from everywhere
+            rows += [((at * length, 0.0, 0.4 * height), (0.0, 0.0, 0.0), 1.0, 5.0, False) for at in (-0.2, 0.42)]
     elif of.kind == "pedestrian":
         rows.append(((0.0, 0.0, 0.65 * height), (0.0, 0.0, 0.0), 1.0, -8.0, False))
         rows += [((0.0, s * 0.1, 0.2 * height), (0.0, 0.0, 0.0), 1.0, -14.0, True) for s in (-1.0, 1.0)]

@@ -22,7 +22,7 @@ from nodes.simulator.world.world import Actor, Lamp, Manoeuvre, World
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import Settings
 
-VERSION = 1
+VERSION = 2
 _MAX_BYTES = 256 << 20
 
 
@@ -33,6 +33,7 @@ class _Actor(Settings, frozen=True):
     shape: str
     paint: tuple[int, int, int]
     manoeuvres: tuple[Manoeuvre, ...]
+    towed_by: int
 
 
 class _Rest(Settings, frozen=True):

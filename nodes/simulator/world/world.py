@@ -37,7 +37,8 @@ class Actor(NamedTuple):
     """A road user or a movable thing that is labelled.
 
     kind: of `CLASSES`. size: length, width, height of its box, m. shape: name of a mesh, see `shapes/`. paint: sRGB.
-    motion: of the middle of the underside of its box, x forward. Its mesh fills the box and lies within it.
+    motion: of the middle of the underside of its box, x forward. Its mesh fills the box and lies within it. towed_by:
+    object_id of what draws a trailer, whose box overlaps with its own at the hitch; 0 = nothing.
     """
 
     object_id: int
@@ -47,6 +48,7 @@ class Actor(NamedTuple):
     paint: tuple[int, int, int]
     motion: Motion
     manoeuvres: tuple[Manoeuvre, ...] = ()
+    towed_by: int = 0
 
     def box(self, t: npt.ArrayLike) -> SE3:
         """``odom_SE3_box`` at times ``t`` (...), origin at the box's centre."""

@@ -1,4 +1,4 @@
-"""Box truck, lorry and bus: a cab or a long body, a load, and many wheels."""
+"""Box truck, lorry, tractor with its semi-trailer, and bus: a cab or a long body, a load, and many wheels."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ from nodes.simulator.world.mesh import Mesh
 
 _CARGO: Look = ("paint", (215, 215, 212))
 _STEEL: Look = ("metal", (70, 72, 75))
+_ROD: Look = ("metal", (165, 168, 172))
+
+TRAILER_TAIL = 0.25
+"""Share of a semi-trailer's length that lies behind the middle of its axles."""
 
 
 def box_truck(size: tuple[float, float, float]) -> Mesh:
@@ -48,6 +52,40 @@ def lorry(size: tuple[float, float, float]) -> Mesh:
         *_rear(w, 0.85, 1.15),
         *_wheels((1.2, 2.5, length - 3.35, length - 1.4), w, 0.50),
     ]
+    return fitted(parts, size)
+
+
+def tractor(size: tuple[float, float, float]) -> Mesh:
+    """Pulls a semi-trailer: behind the cab nothing but a frame, the plate that carries the load, and wheels."""
+    length, width, height = size
+    w = 0.5 * width
+    parts = [
+        *_cab(length - 2.2, length, w * 0.98, 3.05),
+        slab((length - 2.15, -w * 0.86, 2.90), (length - 0.75, w * 0.86, height), PAINT, 0.18),  # wind deflector
+        slab((0.05, -0.45, 0.70), (length - 1.9, 0.45, 0.98), _STEEL),
+        slab((1.25, -0.50, 0.98), (2.15, 0.50, 1.12), _STEEL, 0.03),  # fifth wheel
+        *(slab((2.05, s * w * 0.80 - 0.20, 0.45), (3.35, s * w * 0.80 + 0.20, 0.98), _ROD, 0.06) for s in (-1, 1)),
+        *(slab((0.72, s * (w - 0.34) - 0.30, 1.02), (1.80, s * (w - 0.34) + 0.30, 1.06), DARK) for s in (-1, 1)),
+        *_rear(w * 0.8, 0.78, 0.92),
+        *_wheels((0.21 * length, length - 1.4), w, 0.50),
+    ]
+    return fitted(parts, size)
+
+
+def semi_trailer(size: tuple[float, float, float]) -> Mesh:
+    """A box on three axles, its front on the tractor."""
+    length, width, height = size
+    w = 0.5 * width
+    middle = TRAILER_TAIL * length
+    parts = [
+        slab((0.0, -w, 1.22), (length, w, height), PAINT, 0.04),
+        slab((0.1, -0.48, 0.92), (length - 0.4, 0.48, 1.22), _STEEL),
+        *(slab((middle + 2.2, s * w * 0.95 - 0.03, 0.50), (length - 3.4, s * w * 0.95 + 0.03, 1.05), _STEEL)
+          for s in (-1, 1)),
+        *(slab((length - 3.0, s * 0.72 - 0.07, 0.42), (length - 2.86, s * 0.72 + 0.07, 1.22), _STEEL) for s in (-1, 1)),
+        *_rear(w, 0.85, 1.22),
+        *_wheels((middle - 1.31, middle, middle + 1.31), w, 0.50),
+    ]  # fmt: skip
     return fitted(parts, size)
 
 

@@ -61,7 +61,7 @@ def test_a_part_is_closed_and_holds_its_volume(part: Mesh, expected: float) -> N
     assert volume(part) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["sedan", "hatchback", "suv", "van", "pickup", "box_truck", "lorry", "bus"])
+@pytest.mark.parametrize("name", ["sedan", "hatchback", "suv", "van", "pickup", "box_truck", "lorry", "tractor", "bus"])
 def test_a_vehicle_shows_lamps_in_front_and_behind_glass_and_tyres(name: str) -> None:
     body = shape(name).phases[0]
     middle = body.vertices[body.triangles.astype(np.int64)].mean(axis=1)
