@@ -33,6 +33,7 @@ class Measurements:
     """
 
     sensor: IntArray  # (N,) index of the frame set's slot
+    detection: IntArray  # (N,) row in that slot's detections
     time_ns: IntArray  # (N,) instant at which the object was measured
     value: FloatArray  # (N, 6) position x, y, z; velocity x, y; radial speed
     R: FloatArray  # (N, 6, 6)
@@ -87,7 +88,8 @@ def measurements(frames: FrameSet, time_ns: int, modalities: Collection[str]) ->
     ego_cov = _conditioned(np.where(usable[:, None, None], ego_cov, 0.0))
     usable &= _positive(ego_cov)
     odds = np.log(_trusted(score) / (1.0 - _trusted(score)))
-    slot_of = np.repeat(np.arange(len(slots)), [len(seen) for _, seen in slots])
+    count = np.array([len(seen) for _, seen in slots], dtype=np.int64)
+    slot_of = np.repeat(np.arange(len(slots)), count)
     order = np.lexsort((ego_position[:, 2], ego_position[:, 1], ego_position[:, 0], -odds, slot_of))
     rows = order[usable[order]]
     column.rows, slot_of = rows, slot_of[rows]
@@ -121,6 +123,7 @@ def measurements(frames: FrameSet, time_ns: int, modalities: Collection[str]) ->
     heading = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
     return Measurements(
         sensor=np.array([index for index, _ in slots], dtype=np.int64)[slot_of],
+        detection=rows - (np.cumsum(count) - count)[slot_of],
         time_ns=time_ns + offset[rows].astype(np.int64),
         value=value,
         R=R,

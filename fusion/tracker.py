@@ -75,22 +75,22 @@ class Tracker:
 
     def __init__(self, settings: TrackerSettings | None = None, first_id: int = 1) -> None:
         self.settings = settings or TrackerSettings()
-        self._weigher = weigher(self.settings.weigh)
+        self.weigher = weigher(self.settings.weigh)
         self._visibility = Visibility(self.settings.existence)
-        self._tracks = no_tracks(self._weigher.memory)
+        self._tracks = no_tracks(self.weigher.memory)
         self._next_id = first_id
         self._time_ns = _NEVER  # reference instant of the last frame set
         self._odom = -1  # epoch of its poses
 
     def step(self, frames: FrameSet, time_ns: int) -> Scene:
         met = self.meet(frames, time_ns)
-        return self.settle(met, self._weigher.weigh(met))
+        return self.settle(met, self.weigher.weigh(met))
 
     def meet(self, frames: FrameSet, time_ns: int) -> Encounter:
         """The first half of a step: which detection belongs to which track, old or just started."""
         z = measurements(frames, time_ns, self.settings.modalities)
         dt = self._advance(time_ns, frames.pose_epoch)
-        z = self._weigher.expect(without_duplicates(z, self.settings.association.duplicate_m), frames)
+        z = self.weigher.expect(without_duplicates(z, self.settings.association.duplicate_m), frames)
         row, column, certainty = assign(self._candidates(self._tracks, z), z)
         z.odds[column] = np.where(z.odds[column] > 0.0, certainty * z.odds[column], z.odds[column])
         unexplained = np.ones(len(z), dtype=bool)
@@ -110,7 +110,7 @@ class Tracker:
         """The second half: fuse the pairs as they are believed, and see which tracks live on."""
         tracks, newborn = met.tracks, met.tracks.age < 0
         self._absorb(met, verdict)
-        self._weigher.learn(met, lambda: self._compare(tracks, met.row, met.z))
+        self.weigher.learn(met, lambda: self._compare(tracks, met.row, met.z))
         seen = met.looks.hit.any(axis=1)
         tracks.coasted[:] = np.where(seen, 0, tracks.coasted + 1)
         tracks.age += 1
@@ -125,13 +125,13 @@ class Tracker:
 
     def snapshot(self) -> bytes:
         state = State(
-            self._tracks, self._weigher.sensors, self._visibility.counts, self._next_id, self._time_ns, self._odom
+            self._tracks, self.weigher.sensors, self._visibility.counts, self._next_id, self._time_ns, self._odom
         )
         return pack(state)
 
     def restore(self, snapshot: bytes) -> None:
-        state = unpack(snapshot, self._weigher.sensors, self._visibility.counts, self._weigher.memory)
-        self._tracks, self._weigher.sensors, self._visibility.counts = state.tracks, state.sensors, state.visibility
+        state = unpack(snapshot, self.weigher.sensors, self._visibility.counts, self.weigher.memory)
+        self._tracks, self.weigher.sensors, self._visibility.counts = state.tracks, state.sensors, state.visibility
         self._next_id, self._time_ns, self._odom = state.next_id, state.time_ns, state.odom
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Tracker:
         """
         dt = (time_ns - self._time_ns) * 1e-9
         if not 0.0 < dt <= self.settings.max_gap_s or odom != self._odom:
-            self._tracks = no_tracks(self._weigher.memory)
+            self._tracks = no_tracks(self.weigher.memory)
             dt = 0.1
         self._time_ns, self._odom = time_ns, odom
         tracks = self._tracks
@@ -173,14 +173,14 @@ class Tracker:
         """
         if len(z) == 0:
             nothing = np.zeros(0, dtype=np.int64)
-            return no_tracks(self._weigher.memory), nothing, nothing
+            return no_tracks(self.weigher.memory), nothing, nothing
         each = np.arange(len(z))
         founder = founders(self._candidates(seeds(z, self._time_ns), z), z)
         strongest = np.full(len(z), -np.inf)
         np.maximum.at(strongest, founder, z.odds)
         weakest = existence.log_odds(self.settings.existence.birth_score)
         founding = np.flatnonzero((founder == each) & (strongest >= weakest))
-        newborn = born(z.take(founding), self._next_id, self._weigher.memory)
+        newborn = born(z.take(founding), self._next_id, self.weigher.memory)
         newborn.evidence[:] = np.bincount(founder, z.odds, len(z))[founding]
         self._next_id += len(founding)
         joins = np.flatnonzero(np.isin(founder, founding))

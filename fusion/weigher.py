@@ -60,11 +60,23 @@ class Encounter(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class SensorVerdict:
+    """What is thought of S sensors. faults: F names, the first is that of health. fault (S, F): probabilities.
+    turn (S,), rad counter-clockwise, and lag (S,), s: by which its detections are off.
+    """
+
+    faults: tuple[str, ...]
+    fault: FloatArray
+    turn: FloatArray
+    lag: FloatArray
+
+
+@dataclasses.dataclass(frozen=True)
 class Verdict:
     """seen: the innovations as they are believed, the bias taken off and R corrected; its S is not used.
     trust (N,): factor on the precision of each. white (N,): share of R that is new with every detection.
     class_trust (N,): factor on what each says about the class. evidence (M,): log-odds that each track is there; None =
-    as the tracker weighs it. memory (M, K): of each track.
+    as the tracker weighs it. memory (M, K): of each track. sensors: None = nothing is thought of them.
     """
 
     seen: Innovation
@@ -73,6 +85,7 @@ class Verdict:
     class_trust: FloatArray
     memory: FloatArray
     evidence: FloatArray | None = None
+    sensors: SensorVerdict | None = None
 
 
 class Weigher(Protocol):

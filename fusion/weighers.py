@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fusion.graph.weigher import Graph, GraphSettings
 from fusion.noise import (
     Adaptive,
     AdaptiveSettings,
@@ -12,7 +13,7 @@ from fusion.noise import (
 )
 from fusion.weigher import Weigher
 
-WeigherSettings = NominalSettings | AdaptiveSettings | IntersectionSettings
+WeigherSettings = NominalSettings | AdaptiveSettings | IntersectionSettings | GraphSettings
 
 
 def weigher(settings: WeigherSettings) -> Weigher:
@@ -21,5 +22,7 @@ def weigher(settings: WeigherSettings) -> Weigher:
             return Adaptive(settings)
         case IntersectionSettings():
             return Intersection(settings)
+        case GraphSettings():
+            return Graph(settings)
         case NominalSettings():
             return Nominal(settings)

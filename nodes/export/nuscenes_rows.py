@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from calibration.se3 import SE3
 from nodes.sources.nuscenes import CLASS_OF_CATEGORY
-from pipeline.core.messages import CLASSES
-from pipeline.core.truth import TruthObjects
+from pipeline.core.messages import CLASSES, TruthObjects
 
 Row: TypeAlias = dict[str, Any]
 

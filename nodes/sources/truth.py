@@ -12,8 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.messages import CLASSES
-from pipeline.core.truth import TruthObjects
+from pipeline.core.messages import CLASSES, TruthObjects
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.se3 import SE3
-from pipeline.core.messages import CLASSES, Detections, Scene
-from pipeline.core.truth import TruthObjects
+from pipeline.core.messages import CLASSES, Detections, Scene, TruthObjects
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor
 from calibration.se3 import SE3
 from nodes.simulator.detections.image import box_in_image
-from pipeline.core.messages import Detections
-from pipeline.core.truth import TruthObjects
+from pipeline.core.messages import Detections, TruthObjects
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

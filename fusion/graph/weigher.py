@@ -1,0 +1,151 @@
+"""The graph as a `fusion.weigher.Weigher`: runs the exported network and turns its answer into a verdict."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from fusion.detect.weights import is_known, resolve
+from fusion.graph.inputs import GraphInput, graph_input
+from fusion.graph.polar import pair_motion, track_motion
+from fusion.kalman import Innovation
+from fusion.measurements import FloatArray, Measurements
+from fusion.per_sensor import PerSensor
+from fusion.weigher import Encounter, SensorVerdict, Shares, Verdict
+from pipeline.core.errors import BadInput
+from pipeline.core.messages import FrameSet
+
+FAULTS = ("healthy", "absent", "blind", "noisy", "misaligned", "mistimed", "stuck")
+"""What may ail a sensor. blind: sees less than it should. noisy: reports what is not there. stuck: repeats itself."""
+WEATHERS = ("clear", "fog", "rain", "snow")
+_RADIAL = 5  # column of `Measurements`
+
+
+class GraphSettings(Shares, frozen=True, tag_field="method", tag="graph"):
+    """model: shipped weights by name, or an ONNX file."""
+
+    model: str = "graph"
+
+
+class Graph:
+    """Remembers WIDTH numbers of each track and of each sensor."""
+
+    def __init__(self, settings: GraphSettings) -> None:
+        self._settings = settings
+        self._session = _session(settings.model)
+        shapes = {given.name: given.shape for given in self._session.get_inputs()}
+        self.memory = int(shapes["track_memory"][1])
+        self.sensors = PerSensor(np.zeros(int(shapes["sensor_memory"][1])))
+
+    def expect(self, z: Measurements, frames: FrameSet) -> Measurements:
+        return z
+
+    def weigh(self, met: Encounter) -> Verdict:
+        names = tuple(slot.sensor for slot in met.frames.slots)
+        rows = self.sensors.rows(names)
+        told = self._ask(met, graph_input(met), rows)
+        self.sensors.values[rows] = told["next_sensor_memory"]
+        share = self._settings.of(met.frames)[met.z.sensor]
+        odds = np.log(share / (1.0 - share)) + told["white"]
+        fault = np.exp(told["fault"] - told["fault"].max(axis=1, keepdims=True))
+        return Verdict(
+            seen=believed(met.seen, told["log_scale"], told["bias"], met.z.sight),
+            trust=np.ones(len(met.row)),
+            white=1.0 / (1.0 + np.exp(-odds)),
+            class_trust=told["class_trust"],
+            evidence=met.tracks.evidence + told["evidence"],
+            memory=told["next_track_memory"],
+            sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True), told["turn"], told["lag"]),
+        )
+
+    def learn(self, met: Encounter, left: object) -> None:
+        """What it knows it learned before."""
+
+    def _ask(self, met: Encounter, given: GraphInput, rows: npt.NDArray[np.int64]) -> dict[str, FloatArray]:
+        if len(met.tracks) == 0:
+            return self._nothing(len(rows), rows)
+        seen, tracks = four_columns(met.seen), met.tracks
+        unit = met.z.sight / np.maximum(np.hypot(*met.z.sight.T), 1e-9)[:, None]
+        velocity = tracks.mean[:, 3:]
+        motion = pair_motion(seen.residual, seen.predicted, seen.R, velocity[met.row], unit)
+        inputs = given._asdict() | {
+            "pair_motion": np.stack(motion, axis=1),
+            "track_motion": np.stack(track_motion(tracks.mean, tracks.cov, tracks.bias), axis=1),
+            "velocity": velocity,
+            "track_memory": tracks.memory,
+            "sensor_memory": self.sensors.values[rows],
+        }
+        feed = {k: v if v.dtype == np.int64 else v.astype(np.float32) for k, v in inputs.items()}
+        names = [out.name for out in self._session.get_outputs()]
+        answers = self._session.run(names, feed)
+        return {name: np.asarray(a, np.float64) for name, a in zip(names, answers, strict=True)}
+
+    def _nothing(self, sensors: int, rows: npt.NDArray[np.int64]) -> dict[str, FloatArray]:
+        """The answer where there is nothing to ask about."""
+        n = np.zeros(0)
+        return {
+            "log_scale": np.zeros((0, 3)), "bias": np.zeros((0, 2)), "white": n, "class_trust": n, "evidence": n,
+            "fault": np.zeros((sensors, len(FAULTS))), "turn": np.zeros(sensors), "lag": np.zeros(sensors),
+            "next_track_memory": np.zeros((0, self.memory)), "next_sensor_memory": self.sensors.values[rows],
+        }  # fmt: skip
+
+
+class FourColumns(NamedTuple):
+    """residual (N, 4): x, y, z, radial speed; R and predicted = H P H' (N, 4, 4). Unmeasured: residual 0, R 1."""
+
+    residual: FloatArray
+    R: FloatArray
+    predicted: FloatArray
+
+
+def four_columns(seen: Innovation) -> FourColumns:
+    """What the graph is told of innovations."""
+    columns = np.flatnonzero((seen.measured < 3) | (seen.measured == _RADIAL))
+    predicted = (seen.S - seen.R)[:, columns[:, None], columns]
+    residual, R = seen.residual[:, columns], seen.R[:, columns[:, None], columns]
+    if len(columns) == 4:
+        return FourColumns(residual, R, predicted)
+    n = len(residual)
+    whole = FourColumns(np.zeros((n, 4)), np.tile(np.eye(4), (n, 1, 1)), np.zeros((n, 4, 4)))
+    whole.residual[:, :3], whole.R[:, :3, :3], whole.predicted[:, :3, :3] = residual, R, predicted
+    return whole
+
+
+def believed(seen: Innovation, log_scale: FloatArray, bias: FloatArray, sight: FloatArray) -> Innovation:
+    """The bias taken off, and R stretched along and across the line of sight and in the radial speed.
+
+    log_scale (N, 3): of the variances. bias (N, 2): along and across, m. sight (N, 2).
+    """
+    along = sight / np.maximum(np.hypot(sight[:, 0], sight[:, 1]), 1e-9)[:, None]
+    axes = np.stack([along, np.stack([-along[:, 1], along[:, 0]], axis=1)], axis=1)
+    scale = np.exp(0.5 * log_scale)
+    n, m = seen.residual.shape
+    stretch = np.tile(np.eye(m), (n, 1, 1))
+    stretch[:, :2, :2] = np.swapaxes(axes, 1, 2) @ (scale[:, :2, None] * axes)
+    if _RADIAL in seen.measured:
+        stretch[:, -1, -1] = np.where(seen.present[:, -1], scale[:, 2], 1.0)
+    residual = seen.residual.copy()
+    residual[:, :2] -= (np.swapaxes(axes, 1, 2) @ bias[..., None])[..., 0]
+    return seen._replace(residual=residual, R=stretch @ seen.R @ stretch)
+
+
+@cache
+def _session(model: str) -> onnxruntime.InferenceSession:
+    """Raises BadInput where there is no such file, or it holds no network of this kind."""
+    path = resolve(model) if is_known(model) else Path(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises many kinds
+        raise BadInput(path, "model", "an ONNX network", error) from error
+    found = {given.name for given in session.get_inputs()}
+    wanted = {*GraphInput._fields, "pair_motion", "track_motion", "velocity", "track_memory", "sensor_memory"}
+    if found != wanted:
+        raise BadInput(path, "inputs", ", ".join(sorted(wanted)), ", ".join(sorted(found)))
+    return session

@@ -1,0 +1,65 @@
+"""Writes the trained network as ONNX, without a scatter, and the card beside it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch.export import Dim
+
+from fusion.graph.inputs import NEIGHBOURS, PAIR, SENSOR, TRACK
+from fusion.graph.network import WIDTH, GraphNetwork, GraphOutput
+from fusion.graph.polar import PAIR_MOTION, TRACK_MOTION
+
+OPSET = 18
+
+
+def export(network: GraphNetwork, path: Path) -> None:
+    """Any number of pairs, tracks and sensors, but at least one track and one sensor."""
+    example = _example()
+    names, dynamic = list(example), _dynamic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own deprecated helpers, and of axes that share a name on purpose
+        torch.onnx.export(
+            network.eval(), (), str(path), kwargs=example, dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=names, output_names=list(GraphOutput._fields), external_data=False,
+            dynamic_shapes={name: dynamic[name] for name in names},
+        )  # fmt: skip
+    onnx.checker.check_model(str(path))
+
+
+def operators(path: Path) -> set[str]:
+    """Names of the operators in the file."""
+    return {node.op_type for node in onnx.load(str(path)).graph.node}
+
+
+def _example(n: int = 7, m: int = 5, s: int = 3) -> dict[str, torch.Tensor]:
+    real = torch.zeros
+
+    def whole(*shape: int) -> torch.Tensor:
+        return torch.zeros(*shape, dtype=torch.int64)
+
+    return {
+        "pair": real(n, len(PAIR)), "pair_motion": torch.ones(n, len(PAIR_MOTION)), "track": real(m, len(TRACK)),
+        "track_motion": torch.ones(m, len(TRACK_MOTION)), "sensor": real(s, len(SENSOR)), "modality": real(s, 3),
+        "track_of": whole(n), "sensor_of": whole(n), "pairs_of_track": whole(m, 2),
+        "pairs_of_track_mask": real(m, 2), "pairs_of_sensor": whole(s, 4), "pairs_of_sensor_mask": real(s, 4),
+        "neighbours": whole(m, NEIGHBOURS), "neighbours_mask": real(m, NEIGHBOURS), "place": real(m, 2),
+        "velocity": real(m, 2), "track_memory": real(m, WIDTH), "sensor_memory": real(s, WIDTH),
+    }  # fmt: skip
+
+
+def _dynamic() -> dict[str, dict[int, Dim]]:
+    n, m, s, per_track, per_sensor = (
+        Dim(name, max=65536) for name in ("pairs", "tracks", "sensors", "per_track", "per_sensor")
+    )
+    rows = (
+        (n, ("pair", "pair_motion", "track_of", "sensor_of")),
+        (m, ("track", "track_motion", "neighbours", "neighbours_mask", "place", "velocity", "track_memory")),
+        (s, ("sensor", "modality", "sensor_memory")),
+    )
+    out = {name: {0: dim} for dim, names in rows for name in names}
+    out |= {"pairs_of_track": {0: m, 1: per_track}, "pairs_of_track_mask": {0: m, 1: per_track}}
+    return out | {"pairs_of_sensor": {0: s, 1: per_sensor}, "pairs_of_sensor_mask": {0: s, 1: per_sensor}}
