@@ -20,7 +20,8 @@ from fusion.detect.cluster_class import FEATURES, GROUPS, MODEL_PATH, ClusterMod
 from fusion.detect.cluster_fit import fit, label_clusters, prior_clusters
 from fusion.detect.segment import SegmentSettings, find_clusters
 from nodes.sources.pandaset import PandaSetDrive
-from pipeline.core.messages import EgoPose, Message, PointCloud, TruthObjects
+from pipeline.core.messages import EgoPose, Message, PointCloud
+from pipeline.core.truth import TruthObjects
 
 LIDARS = ("pandar64", "pandargt")
 BEAM_DEG, GAP_DEG = 0.34, 2.0

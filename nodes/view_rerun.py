@@ -36,9 +36,9 @@ from pipeline.core.messages import (
     RadarScan,
     Scene,
     Timing,
-    TruthObjects,
 )
 from pipeline.core.topics import topic_row
+from pipeline.core.truth import TruthObjects
 
 TIMELINE = "drive"
 SENSOR_PLOTS = ("weights", "lead", "offset_ms", "residual_cm", "dropped")

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from calibration.rig import Rig
 from nodes.view_boxes import Boxes
 from pipeline.core.foxglove_boxes import CLASS_RGB, MODALITY_RGB
-from pipeline.core.messages import CLASSES, Scene, TruthObjects
+from pipeline.core.messages import CLASSES, Scene
+from pipeline.core.truth import TruthObjects
 
 MODALITY_COLORS = {name: tuple(int(255 * v) for v in rgb) for name, rgb in MODALITY_RGB.items()}
 SHOWN = 0.3  # existence below which a track is not drawn

@@ -27,11 +27,11 @@ from pipeline.core.messages import (
     SensorSlot,
     Stamp,
     Timing,
-    TruthObjects,
     WheelSpeed,
 )
 from pipeline.core.recording import RecordingReader, RecordingSettings, RecordingWriter
 from pipeline.core.settings import to_yaml
+from pipeline.core.truth import TruthObjects
 
 START_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 100_000_000

@@ -24,7 +24,8 @@ from nodes.export.nuscenes_rows import Annotations, Row, chain, fixed_tables, to
 from nodes.sources.drive import Drive
 from nodes.sources.truth import points_in_boxes
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import CameraImage, EgoPose, Message, PointCloud, RadarScan, TruthObjects
+from pipeline.core.messages import CameraImage, EgoPose, Message, PointCloud, RadarScan
+from pipeline.core.truth import TruthObjects
 from pipeline.sync.motion import compensate_doppler, deskew
 
 Ranging: TypeAlias = CameraSensor | LidarSensor | RadarSensor

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from calibration.se3 import SE3
 from nodes.sources.nuscenes import CLASS_OF_CATEGORY
-from pipeline.core.messages import CLASSES, TruthObjects
+from pipeline.core.messages import CLASSES
+from pipeline.core.truth import TruthObjects
 
 Row: TypeAlias = dict[str, Any]
 

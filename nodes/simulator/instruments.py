@@ -30,8 +30,8 @@ from nodes.weather.camera import Exposure as Shot
 from nodes.weather.camera import weathered_image
 from nodes.weather.lidar import weathered_sweep
 from nodes.weather.radar import weathered_scan
-from pipeline.core.messages import CameraImage, EgoPose, PointCloud, RadarScan, TruthObjects
-from pipeline.core.truth import TruthBehaviour, TruthSensor, TruthVisibility
+from pipeline.core.messages import CameraImage, EgoPose, PointCloud, RadarScan
+from pipeline.core.truth import TruthBehaviour, TruthObjects, TruthSensor, TruthVisibility
 
 _LABELLED_M = 120.0  # from the ego; what is further is no label
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from calibration.camera import CameraModel
 from calibration.se3 import SE3, FloatArray
 from nodes.simulator.world.world import Actor, World
-from pipeline.core.messages import EgoPose, TruthObjects
-from pipeline.core.truth import MANOEUVRES, TruthBehaviour
+from pipeline.core.messages import EgoPose
+from pipeline.core.truth import MANOEUVRES, TruthBehaviour, TruthObjects
 
 _NEAR_M = 0.1  # a point nearer to the camera's plane is not projected
 _EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]

@@ -31,13 +31,14 @@ import numpy.typing as npt
 
 from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, RadarSensor, Rig
 from calibration.se3 import SE3
-from nodes.sources.bounded import read_json, read_npz, read_text
 from nodes.sources.encoded_image import load_image, pinhole, usual_image_size
 from nodes.sources.indexed import IndexedDrive, Stream, usable_stamps
 from nodes.sources.poses import rigid
 from nodes.sources.truth import Label, class_name, truth_objects
+from pipeline.core.bounded import read_json, read_npz, read_text
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import POINT, RADAR_POINT, CameraImage, PointCloud, RadarScan, TruthObjects
+from pipeline.core.messages import POINT, RADAR_POINT, CameraImage, PointCloud, RadarScan
+from pipeline.core.truth import TruthObjects
 
 DOPPLER_BIN_MPS = 0.0812
 AMBIGUITY_MPS = 128 * DOPPLER_BIN_MPS

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.camera import Pinhole
-from nodes.sources.bounded import read_bytes
+from pipeline.core.bounded import read_bytes
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CameraImage
 

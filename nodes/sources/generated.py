@@ -16,7 +16,8 @@ from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
 from nodes.sources.generated_sensors import camera_image, lidar_sweep, radar_scan
 from nodes.sources.generated_world import World
 from pipeline.core.arrays import Payload
-from pipeline.core.messages import EgoPose, Message, Stamp, TruthObjects
+from pipeline.core.messages import EgoPose, Message, Stamp
+from pipeline.core.truth import TruthObjects
 
 _START_NS = 1_700_000_000_000_000_000
 _POSE_RATE_HZ = 100.0

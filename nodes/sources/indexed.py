@@ -15,8 +15,9 @@ import numpy.typing as npt
 from calibration.rig import Rig
 from pipeline.core.arrays import Payload
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import Message, PointCloud, RadarScan, Stamp, TruthObjects
+from pipeline.core.messages import Message, PointCloud, RadarScan, Stamp
 from pipeline.core.topics import topic_row
+from pipeline.core.truth import TruthObjects
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.se3 import SE3
-from nodes.sources.bounded import read_text
+from pipeline.core.bounded import read_text
 from pipeline.core.errors import BadInput
 
 _OXTS_FIELDS = (

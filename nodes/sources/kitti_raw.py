@@ -25,11 +25,11 @@ import numpy.typing as npt
 
 from calibration.rig import CameraSensor, Clock, Extrinsic, GnssSensor, ImuSensor, LidarSensor, Rig, Sensor
 from calibration.se3 import SE3
-from nodes.sources.bounded import read_bytes
 from nodes.sources.encoded_image import load_image, pinhole, usual_image_size
 from nodes.sources.indexed import IndexedDrive, Stream
 from nodes.sources.kitti_files import CalibrationFile, mercator_pose, read_oxts, read_stamps
 from nodes.sources.poses import ego_pose
+from pipeline.core.bounded import read_bytes
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import POINT, CameraImage, EgoPose, GnssFix, ImuSample, PointCloud
 

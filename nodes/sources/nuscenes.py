@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 
 from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, RadarSensor, Rig, Sensor
-from nodes.sources.bounded import read_bytes
 from nodes.sources.encoded_image import camera_image, pinhole
 from nodes.sources.indexed import IndexedDrive, Stream, ns_from_us
 from nodes.sources.nuscenes_tables import Channel, SceneTables, read_scene
@@ -26,8 +25,10 @@ from nodes.sources.pcd import read_pcd
 from nodes.sources.poses import ego_pose_stream, rigid, trajectory_of
 from nodes.sources.truth import Label, truth_objects, velocities
 from pipeline.core.arrays import Payload
+from pipeline.core.bounded import read_bytes
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import POINT, RADAR_POINT, PointCloud, RadarScan, TruthObjects
+from pipeline.core.messages import POINT, RADAR_POINT, PointCloud, RadarScan
+from pipeline.core.truth import TruthObjects
 
 CLASS_OF_CATEGORY = {
     "vehicle.car": "car",

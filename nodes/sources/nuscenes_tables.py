@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.se3 import SE3
-from nodes.sources.bounded import read_json
 from nodes.sources.indexed import ns_from_us
 from nodes.sources.poses import rigid
+from pipeline.core.bounded import read_json
 from pipeline.core.errors import BadInput
 
 T = TypeVar("T")

@@ -24,15 +24,16 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor, Clock, Extrinsic, LidarSensor, Rig, Sensor
 from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
-from nodes.sources.bounded import read_json, read_npz
 from nodes.sources.encoded_image import load_image, pinhole, usual_image_size
 from nodes.sources.indexed import IndexedDrive, Stream, ns_from_seconds, plausible
 from nodes.sources.pandaset_cuboids import Cuboids
 from nodes.sources.pandaset_geometry import EGO_SE3_PANDAR64, EGO_SE3_PANDARGT, POSE_SE3_EGO
 from nodes.sources.poses import ego_pose_stream, mean_extrinsic, merge, rigid, trajectory_of
 from nodes.sources.truth import points_of_boxes, truth_objects, velocities
+from pipeline.core.bounded import read_json, read_npz
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import POINT, CameraImage, PointCloud, TruthObjects
+from pipeline.core.messages import POINT, CameraImage, PointCloud
+from pipeline.core.truth import TruthObjects
 
 MAX_FRAMES = 100_000
 

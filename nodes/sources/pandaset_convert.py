@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nodes.sources.bounded import read_json
+from pipeline.core.bounded import read_json
 from pipeline.core.errors import BadInput
 
 _LIDAR_COLUMNS = ("x", "y", "z", "i", "t", "d")

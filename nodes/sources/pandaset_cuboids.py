@@ -8,8 +8,8 @@ import logging
 import math
 from pathlib import Path
 
-from nodes.sources.bounded import read_text
 from nodes.sources.truth import Label, class_name
+from pipeline.core.bounded import read_text
 from pipeline.core.errors import BadInput
 
 _log = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from pipeline.core.topics import topic_row
 logger = logging.getLogger(__name__)
 
 _EXTEROCEPTIVE = ("camera", "lidar", "radar")  # what reference instants come from
+_LAP_PAUSE_NS = 1_000_000_000
 _POLL_NS = 20_000_000  # how soon a control takes effect
 
 
@@ -31,8 +32,10 @@ class PlayerSettings(Settings, frozen=True):
     """How a drive is played.
 
     rate: drive seconds per second; 0 = as fast as what follows can work. start_ns, end_ns: the part to play, on the
-    vehicle clock. loop: begin again at the end, in a new epoch. window: how many reference instants may be given out
-    before `progress` says that they are done; 0 = no limit; not 1, since what belongs to an instant arrives after it.
+    vehicle clock. loop: begin again at the end, in a new epoch; when paced, once the end is due. time_goes_on: each
+    lap's stamps lie after those of the lap before, as those of sensors would; no controls then. window: how many
+    reference instants may be given out before `progress` says that they are done; 0 = no limit; not 1, since what
+    belongs to an instant arrives after it.
     period_ns: between reference instants.
     stall_s: without progress for so long, one more instant is let out: what never answers must not stop the drive.
     status_every_ns: how far a stream's watermark moves between its statuses.
@@ -43,6 +46,7 @@ class PlayerSettings(Settings, frozen=True):
     start_ns: int | None = None
     end_ns: int | None = None
     loop: bool = False
+    time_goes_on: bool = False
     window: int = 0
     period_ns: int = 100_000_000
     stall_s: float = 30.0
@@ -61,13 +65,15 @@ class Player:
 
     Args:
         topics: default: all sensors' and the truth.
-        begin_ns: host time at which ``start_ns`` is played; default: when the player is made.
+        begin_ns: host time at which it begins to play; default: when the player is made.
+        at_ns: drive time at which it begins, default ``start_ns``; where time goes on, in any lap.
         events: for `next_event`, in order of time.
 
     Raises:
         KeyError: a topic that the drive does not have.
 
-    position_ns: drive time that has been reached, by arrival. stalls: how often `window` had to be opened by force.
+    position_ns: drive time that has been reached, by arrival. laps: how often it has begun again. stalls: how often
+    `window` had to be opened by force.
     """
 
     def __init__(
@@ -77,12 +83,13 @@ class Player:
         settings: PlayerSettings | None = None,
         topics: Collection[str] | None = None,
         begin_ns: int | None = None,
+        at_ns: int | None = None,
         events: Sequence[Event] = (),
     ) -> None:
         self.settings = settings or PlayerSettings()
         self.rate = self.settings.rate
         self.paused = False
-        self.stalls = 0
+        self.stalls = self.laps = 0
         played = [t for t in drive.topics if topic_row(t).role in ("sensor", "truth")] if topics is None else topics
         self._streams = [PlayedStream(drive, topic) for topic in sorted(played)]
         self._clock = clock
@@ -95,14 +102,20 @@ class Player:
         self._reference_ns = -1
         self._extra = 0  # instants let out by force since the last progress
         self._pause_after_ns: int | None = None
-        start_ns = drive.start_ns if self.settings.start_ns is None else self.settings.start_ns
+        self._start_ns = drive.start_ns if self.settings.start_ns is None else self.settings.start_ns
+        self._end_ns = drive.end_ns if self.settings.end_ns is None else self.settings.end_ns
         self._anchor_host_ns = clock.now_ns() if begin_ns is None else begin_ns
-        self._anchor_drive_ns = self.position_ns = start_ns
+        self._anchor_drive_ns = self.position_ns = self._start_ns if at_ns is None else at_ns
         self._waited_from_ns = self._anchor_host_ns
-        self._open(self.settings.start_ns)
+        self._begin(self.settings.start_ns if at_ns is None else at_ns)
         self._loops = self.settings.loop and self._head() is not None
 
     # --- what goes out
+
+    @property
+    def lap_ns(self) -> int:
+        """From the beginning of a lap to that of the next where time goes on: nothing of one arrives in the other."""
+        return self._end_ns - self._start_ns + _LAP_PAUSE_NS
 
     @property
     def ended(self) -> bool:
@@ -204,18 +217,23 @@ class Player:
         """Fill the queue with what may go out now, if anything."""
         head = self._head()
         if head is None and self._loops and not self.paused:
-            self._jump(self.settings.start_ns)
+            self._next_lap()
             head = self._head()
         now_ns = self._clock.now_ns()
         if head is None or self._held_back(head) or now_ns < self._due_host_ns(head):
-            self._queue.extend(stream.status() for stream in self._streams if stream.untold)
+            self._queue.extend(stream.status() for stream in self._streams if self._is_news(stream))
             if head is not None and self._beyond_window(head):
                 self._wait_for_progress(now_ns)
             return
         self.position_ns = max(self.position_ns, head.due_ns)
         self._waited_from_ns = now_ns
         self._queue.extend(head.take())
-        self._queue.extend(s.status() for s in self._streams if s.status_is_due(self.settings.status_every_ns))
+        every_ns = self.settings.status_every_ns
+        self._queue.extend(s.status() for s in self._streams if self._is_news(s) and s.status_is_due(every_ns))
+
+    def _is_news(self, stream: PlayedStream) -> bool:
+        """Whether a status would say something: at the end of a lap, only the next one says how it goes on."""
+        return stream.untold and not (self._loops and stream.upcoming is None)
 
     def _head(self) -> PlayedStream | None:
         """The stream whose next message arrived first."""
@@ -266,9 +284,28 @@ class Player:
         self.position_ns = min(due, default=self.position_ns) if time_ns is None else time_ns
         self._anchor(self.position_ns)
 
-    def _open(self, start_ns: int | None) -> None:
+    def _next_lap(self) -> None:
+        self.laps += 1
+        if self.settings.time_goes_on:
+            self._open(self.settings.start_ns, self.laps * self.lap_ns)
+            return
+        host_ns, ahead_ns = self._anchor_host_ns, self._end_ns - self._anchor_drive_ns
+        self._jump(self.settings.start_ns)
+        if self.rate:  # players of one drive stay together
+            self._anchor_host_ns = host_ns + round(ahead_ns / self.rate)
+
+    def _begin(self, at_ns: int | None) -> None:
+        if at_ns is not None and self.settings.loop and self.settings.time_goes_on:
+            self.laps, gone_ns = divmod(at_ns - self._start_ns, self.lap_ns)
+            if gone_ns > self._end_ns - self._start_ns:  # in the pause before the next
+                self.laps, gone_ns = self.laps + 1, 0
+            self._open(self._start_ns + gone_ns, self.laps * self.lap_ns)
+        else:
+            self._open(at_ns)
+
+    def _open(self, start_ns: int | None, shift_ns: int = 0) -> None:
         for stream in self._streams:
-            self._queue.extend(stream.open(start_ns, self.settings.end_ns))
+            self._queue.extend(stream.open(start_ns, self.settings.end_ns, shift_ns))
 
 
 def _instants(drive: Drive, period_ns: int) -> npt.NDArray[np.int64]:

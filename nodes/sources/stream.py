@@ -18,6 +18,7 @@ class PlayedStream:
     """One topic, read one message ahead.
 
     Going somewhere else in the drive opens a new epoch, so that nothing downstream mixes what was with what will be.
+    All stamps can be moved by a constant, so that what is played again comes after what was played before.
     Sensor topics count themselves on `stream/<sensor>`; others, such as truth, do not.
     """
 
@@ -28,6 +29,7 @@ class PlayedStream:
         self.untold = False  # something was given out since the last status
         self._drive = drive
         self._messages: Iterator[Message] = iter(())
+        self._shift_ns = 0
         self._recorded_epoch = -1
         self._epoch = -1
         self._count = _EpochCount(0)
@@ -39,9 +41,10 @@ class PlayedStream:
         """Arrival of the next message; FOREVER_NS when there is none."""
         return self.upcoming.stamp.arrival_ns if self.upcoming else FOREVER_NS
 
-    def open(self, start_ns: int | None, end_ns: int | None) -> list[Message]:
-        """Go to the messages with time_ns in [start, end); returns the end of the epoch before, the start of this."""
-        before = self._epoch
+    def open(self, start_ns: int | None, end_ns: int | None, shift_ns: int = 0) -> list[Message]:
+        """Go to the messages with time_ns in [start, end), from then on given out ``shift_ns`` later; returns the end
+        of the epoch before, the start of this."""
+        before, self._shift_ns = self._epoch, shift_ns
         self._messages = self._drive.messages([self.topic], start_ns, end_ns)
         self._recorded_epoch = -1
         self._read()
@@ -76,7 +79,7 @@ class PlayedStream:
         ended = next_epoch >= 0 or self.upcoming is None
         payload = StreamStatus(
             sent=self._count.given,
-            watermark_ns=self.due_ns,
+            watermark_ns=self.due_ns if next_epoch < 0 else max(self.due_ns, self._told_ns),
             ended=ended,
             losses={"not_in_drive": self._count.lost} if self._count.lost else {},
             first_sequence=self._count.first,
@@ -110,9 +113,19 @@ class PlayedStream:
         else:
             epoch = current + max(recorded - self._recorded_epoch, 1)
         self._recorded_epoch = recorded
-        if epoch != recorded:
-            message = Message(message.topic, msgspec.structs.replace(message.stamp, epoch=epoch), message.payload)
+        if epoch != recorded or self._shift_ns:
+            message = Message(message.topic, _moved(message.stamp, self._shift_ns, epoch), message.payload)
         self.upcoming = message
+
+
+def _moved(stamp: Stamp, shift_ns: int, epoch: int) -> Stamp:
+    return msgspec.structs.replace(
+        stamp,
+        sensor_ns=stamp.sensor_ns + shift_ns,
+        arrival_ns=stamp.arrival_ns + shift_ns,
+        time_ns=stamp.time_ns + shift_ns,
+        epoch=epoch,
+    )
 
 
 class _EpochCount:

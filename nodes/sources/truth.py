@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.messages import CLASSES, TruthObjects
+from pipeline.core.messages import CLASSES
+from pipeline.core.truth import TruthObjects
 
 _log = logging.getLogger(__name__)
 

@@ -28,5 +28,5 @@ def live(
     """
     wanted = Graph(name="record", nodes=()) if graph == "none" else named_graph(graph, ray)
     config = live_config(config_file("live", sensors), wanted, seconds, SystemClock())
-    run(config, out, one_process=False, quiet=False)
+    run(config, out, quiet=False)
     Console().print(f"wrote {out / 'run.mcap'}")

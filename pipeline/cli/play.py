@@ -85,12 +85,14 @@ def replay(
     )
     if (show or foxglove) and one_process:
         raise BadInput("replay", "--view, --foxglove", "a run on the bus", "--one-process")
+    if loop and one_process:
+        raise BadInput("replay", "--loop", "a run on the bus, which can be ended", "--one-process")
     with contextlib.ExitStack() as beside_it:
         if show:
             beside_it.enter_context(beside(out))
         if foxglove:
             beside_it.enter_context(beside(out, "--foxglove"))
-        run(config, out, one_process=one_process, quiet=as_json)
+        run(config, out, quiet=as_json, in_this_process=opened if one_process else None)
         finish_run(out, page=report, as_json=as_json)
 
 
@@ -111,7 +113,7 @@ def record(
     opened = open_named(drive, faults or (), fault_seed)
     config = run_config(drive, opened, Graph(name="record", nodes=()), begin, end, sensors)
     config = msgspec.structs.replace(config, rate=rate, live=True, faults=tuple(faults or ()), fault_seed=fault_seed)
-    run(config, out, one_process=False, quiet=False)
+    run(config, out, quiet=False)
     Console().print(f"wrote {out / 'run.mcap'}")
 
 
@@ -133,7 +135,7 @@ def demo(
     if overwrite:
         for part in recording_parts(out):
             part.unlink()
-    run(config, out, one_process=False, quiet=False)
+    run(config, out, quiet=False)
     finish_run(out, page=True, as_json=False)
 
 
@@ -171,15 +173,17 @@ def run_config(
     return config
 
 
-def run(config: RunConfig, out: Path, *, one_process: bool, quiet: bool) -> None:
+def run(config: RunConfig, out: Path, *, quiet: bool, in_this_process: Drive | None = None) -> None:
     """Run to the end, with a live display unless ``quiet``.
+
+    in_this_process: the drive as it was opened, to play without a bus and further processes.
 
     Raises:
         BadInput: a process could not be started, or one stayed dead.
     """
     with RunDisplay(config, quiet) as display:
-        if one_process:
-            run_in_one_process(config, out, display.message)
+        if in_this_process is not None:
+            run_in_one_process(config, out, display.message, in_this_process)
             return
         if sys.stdin.isatty() and not quiet:
             Console(stderr=True).print(HELP, style="dim")

@@ -52,7 +52,7 @@ def simulate(
     config = run_config(name, drive, Graph(name="simulate", nodes=()), 0.0, 0.0, None)
     config = msgspec.structs.replace(config, faults=tuple(faults or ()), fault_seed=fault_seed)
     if live:
-        run(msgspec.structs.replace(config, rate=1.0, live=True), out, one_process=False, quiet=as_json)
+        run(msgspec.structs.replace(config, rate=1.0, live=True), out, quiet=as_json)
         return
     took = _record(drive, config, out, quiet=as_json)
     length = (drive.end_ns - drive.start_ns) / 1e9

@@ -8,7 +8,8 @@ import numpy as np
 from foxglove import messages as fg
 
 from calibration.se3 import SE3
-from pipeline.core.messages import CLASSES, Detections, Scene, TruthObjects
+from pipeline.core.messages import CLASSES, Detections, Scene
+from pipeline.core.truth import TruthObjects
 
 CLASS_RGB = (
     (0.10, 0.75, 0.95),  # car

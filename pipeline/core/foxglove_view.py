@@ -30,8 +30,8 @@ from pipeline.core.messages import (
     PointCloud,
     RadarScan,
     Scene,
-    TruthObjects,
 )
+from pipeline.core.truth import TruthObjects
 
 
 class View(NamedTuple):

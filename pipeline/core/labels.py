@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.se3 import SE3
-from pipeline.core.messages import TruthObjects
+from pipeline.core.truth import TruthObjects
 
 
 def held_ns(labels: TruthObjects, stamp_ns: int) -> npt.NDArray[np.int64]:

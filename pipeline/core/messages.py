@@ -273,26 +273,6 @@ class Scene(Payload, frozen=True, kw_only=True):
         return SE3.from_quaternion(self.rotation_wxyz, self.position)
 
 
-class TruthObjects(Payload, frozen=True, kw_only=True):
-    """Labelled objects, K of them. Only on `truth/*`; fusion never sees it.
-    frame: ``ego`` = that when a label holds, where a dataset has no poses. time_offset_ns: (K,) when each holds
-    minus stamp.time_ns; (0,) where all hold at the stamp. object_id: persistent across frames, -1 where there are none.
-    class_id: index into CLASSES, or -1: a label outside them, which is neither a hit nor a miss. lidar_points: returns
-    in the box, -1 unknown. visibility: 0..1; it and velocity NaN where unknown.
-    """
-
-    object_id: Annotated[Array, Spec("<i8", "K")]
-    class_id: Annotated[Array, Spec("<i4", "K")]
-    position: Annotated[Array, Spec("<f8", "K", 3)]
-    size: Annotated[Array, Spec("<f4", "K", 3)]
-    yaw: Annotated[Array, Spec("<f8", "K")]
-    velocity: Annotated[Array, Spec("<f4", "K", 2)]
-    lidar_points: Annotated[Array, Spec("<i4", "K")]
-    visibility: Annotated[Array, Spec("<f4", "K")]
-    time_offset_ns: Annotated[Array, Spec("<i4", "T")] = msgspec.field(default_factory=lambda: np.zeros(0, "<i4"))
-    frame: Literal["odom", "ego"] = "odom"
-
-
 # --- how the run itself is doing
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from pipeline.core import messages as m
 from pipeline.core.arrays import Payload
-from pipeline.core.truth import TruthBehaviour, TruthSensor, TruthVisibility
+from pipeline.core.truth import TruthBehaviour, TruthObjects, TruthSensor, TruthVisibility
 
 
 class Topic(NamedTuple):
@@ -42,7 +42,7 @@ TOPICS = (
     Topic("detections/*", m.Detections, "derived", "lossless", 64, True, "one detector's output, per sensor"),
     Topic("frames", m.FrameSet, "derived", "lossless", 64, True, "sensors aligned to one reference instant"),
     Topic("scene", m.Scene, "derived", "lossless", 64, True, "fused tracks with weight per sensor"),
-    Topic("truth/objects", m.TruthObjects, "truth", "lossless", 64, True, "labels; never an input of fusion"),
+    Topic("truth/objects", TruthObjects, "truth", "lossless", 64, True, "labels; never an input of fusion"),
     Topic("truth/behaviour", TruthBehaviour, "truth", "lossless", 64, True, "manoeuvre and hazard of each object"),
     Topic("truth/visibility/*", TruthVisibility, "truth", "lossless", 64, True, "what each sensor could see"),
     Topic("truth/sensor/*", TruthSensor, "truth", "lossless", 64, True, "true clock, place and faults of a sensor"),
@@ -92,7 +92,7 @@ def as_markdown() -> str:
         "",
         "Every name on the bus. Written by `python -m pipeline.core.topics > docs/topics.md` from the table in",
         "`pipeline/core/topics.py`; what each type holds, with shapes, units and frames, stands in",
-        "`pipeline/core/messages.py`.",
+        "`pipeline/core/messages.py` and, for truth, in `pipeline/core/truth.py`.",
         "",
         "| topic | type | role | queue | depth | recorded | what |",
         "|---|---|---|---|---|---|---|",

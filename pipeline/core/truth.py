@@ -1,11 +1,15 @@
-"""Truth that only a simulator knows: what objects are about to do, who can see them, what ails a sensor.
+"""Truth: labelled objects, and what only a simulator knows: what they are about to do, who can see them, what ails a
+sensor.
 
-Only on `truth/*`; fusion never sees it. Labels that recorded drives have too are `TruthObjects` in `messages.py`.
+Only on `truth/*`; fusion never sees it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
 
 from pipeline.core.arrays import Payload, Spec
 from pipeline.core.messages import Array, QuaternionWxyz, Vector3
@@ -25,6 +29,27 @@ MANOEUVRES = (
     "park",
 )
 """What a road user is doing; index = manoeuvre id everywhere. `keep`: goes on as it does."""
+
+
+class TruthObjects(Payload, frozen=True, kw_only=True):
+    """Labelled objects, K of them: what recorded drives have too.
+
+    frame: ``ego`` = that when a label holds, where a dataset has no poses. time_offset_ns: (K,) when each holds
+    minus stamp.time_ns; (0,) where all hold at the stamp. object_id: persistent across frames, -1 where there are none.
+    class_id: index into CLASSES, or -1: a label outside them, which is neither a hit nor a miss. lidar_points: returns
+    in the box, -1 unknown. visibility: 0..1; it and velocity NaN where unknown.
+    """
+
+    object_id: Annotated[Array, Spec("<i8", "K")]
+    class_id: Annotated[Array, Spec("<i4", "K")]
+    position: Annotated[Array, Spec("<f8", "K", 3)]
+    size: Annotated[Array, Spec("<f4", "K", 3)]
+    yaw: Annotated[Array, Spec("<f8", "K")]
+    velocity: Annotated[Array, Spec("<f4", "K", 2)]
+    lidar_points: Annotated[Array, Spec("<i4", "K")]
+    visibility: Annotated[Array, Spec("<f4", "K")]
+    time_offset_ns: Annotated[Array, Spec("<i4", "T")] = msgspec.field(default_factory=lambda: np.zeros(0, "<i4"))
+    frame: Literal["odom", "ego"] = "odom"
 
 
 class TruthBehaviour(Payload, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.se3 import SE3
-from pipeline.core.messages import CLASSES, Detections, Scene, TruthObjects
+from pipeline.core.messages import CLASSES, Detections, Scene
+from pipeline.core.truth import TruthObjects
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

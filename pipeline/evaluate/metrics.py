@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -17,8 +16,7 @@ from pipeline.evaluate.latency import Latency, percentiles
 from pipeline.evaluate.run_log import RunLog
 from pipeline.evaluate.tracking import TrackingResult
 from pipeline.evaluate.uncertainty import Uncertainty
-
-Value: TypeAlias = float | int | bool | str | None
+from pipeline.evaluate.units import Figure, Value, figure
 
 SHORT = {"translation": "ATE", "scale": "ASE", "orientation": "AOE", "velocity": "AVE"}
 
@@ -26,7 +24,7 @@ SHORT = {"translation": "ATE", "scale": "ASE", "orientation": "AOE", "velocity":
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """Every number of a run under a flat, stable key such as ``detection/fused/car/AP``; None where it is undefined.
 
-    notes: what was not scored, and why.
+    notes: what was not scored, and why. figures: the same numbers with their units and what they are measured against.
     """
 
     drive: str
@@ -35,8 +33,13 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, Value]
     notes: tuple[str, ...]
 
+    @property
+    def figures(self) -> list[Figure]:
+        return [figure(name, value) for name, value in self.values.items()]
+
     def to_json(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+        both = {**msgspec.structs.asdict(self), "figures": self.figures}
+        return msgspec.json.format(msgspec.json.encode(both), indent=2)
 
 
 def of_run(run: RunLog, fused: Sequence[Sample]) -> dict[str, Value]:

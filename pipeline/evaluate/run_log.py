@@ -26,11 +26,10 @@ from pipeline.core.messages import (
     SensorSlot,
     StreamStatus,
     Timing,
-    TruthObjects,
 )
 from pipeline.core.run_recording import RunRecording
 from pipeline.core.topics import topic_row
-from pipeline.core.truth import TruthSensor
+from pipeline.core.truth import TruthObjects, TruthSensor
 from pipeline.evaluate.boxes import Boxes
 
 

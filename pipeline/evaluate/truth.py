@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.core.arrays import array_specs
 from pipeline.core.labels import held_ns
-from pipeline.core.messages import Message, TruthObjects
+from pipeline.core.messages import Message
+from pipeline.core.truth import TruthObjects
 from pipeline.evaluate.boxes import Boxes, IntArray, wrapped
 
 

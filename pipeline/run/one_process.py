@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nodes.record import Record, RecordSettings
+from nodes.sources.drive import Drive
 from nodes.sources.player import Player, PlayerSettings
 from pipeline.core.clock import ManualClock, SystemClock
 from pipeline.core.messages import Message, NodeStatus, Stamp
@@ -17,11 +18,16 @@ from pipeline.run.host import NodeHost
 from pipeline.run.process import context_of
 
 
-def run_in_one_process(config: RunConfig, folder: Path, show: Callable[[Message], None]) -> None:
-    """Run ``config`` as fast as it goes; leaves the same scenes as the distributed run, to the byte."""
+def run_in_one_process(
+    config: RunConfig, folder: Path, show: Callable[[Message], None], drive: Drive | None = None
+) -> None:
+    """Run ``config`` as fast as it goes; leaves the same scenes as the distributed run, to the byte.
+
+    drive: that of ``config``, where it is open already.
+    """
     save_config(config, folder)
     clock = SystemClock()
-    drive = config.open()
+    drive = drive or config.open()
     player = Player(drive, ManualClock(), PlayerSettings(start_ns=config.start_ns, end_ns=config.end_ns), config.topics)
     record = Record(folder / RECORDING_FILE, RecordSettings(roles=config.record_roles))
 

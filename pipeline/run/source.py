@@ -22,8 +22,9 @@ _RESTART_WAIT_NS = 2_000_000_000
 class Source:
     """Plays ``topics``, which have one source: as fast as fusion follows, or paced by the run's clock.
 
-    Live, the arrival is stamped when it happens; otherwise it is the recorded one. A source that was started again goes
-    on where the run has come to, in an epoch above all that it has had.
+    Live, the arrival is stamped when it happens, and where the drive is played again and again, time goes on from lap
+    to lap; otherwise the stamps are the recorded ones. A source that was started again goes on where the run has come
+    to, in an epoch above all that it has had.
     """
 
     def __init__(
@@ -60,25 +61,33 @@ class Source:
 
     def _player(self, info: RunInfo) -> Player:
         config = self._config
-        start_ns, begin_ns = config.start_ns, info.started_ns
+        at_ns, begin_ns = config.start_ns, info.started_ns
         if self._restart:
-            start_ns, begin_ns = self._reached(), self._clock.now_ns()
-        window = 0 if config.live else config.window
+            at_ns, begin_ns = self._reached(), self._clock.now_ns()
         settings = PlayerSettings(
-            rate=config.rate, start_ns=start_ns, end_ns=config.end_ns, window=window, loop=config.loop
+            rate=config.rate,
+            start_ns=config.start_ns,
+            end_ns=config.end_ns,
+            window=0 if config.live else config.window,
+            loop=config.loop,
+            time_goes_on=config.live,
         )
-        return Player(self._drive, self._clock, settings, topics=self._topics, begin_ns=begin_ns)
+        return Player(self._drive, self._clock, settings, topics=self._topics, begin_ns=begin_ns, at_ns=at_ns)
 
     def _reached(self) -> int:
         """Drive time at which a source that comes back goes on: now, or where fusion has come to."""
-        if self._config.rate:
-            return self._run_clock.now_ns()
+        config = self._config
+        if config.rate:
+            gone_ns = self._run_clock.now_ns() - config.start_ns
+            if config.loop and not config.live:
+                gone_ns %= config.end_ns - config.start_ns
+            return config.start_ns + gone_ns
         give_up_ns = self._clock.now_ns() + _RESTART_WAIT_NS
         while self._clock.now_ns() < give_up_ns:
             message = self._subscription.receive(0.05)
             if message is not None and isinstance(message.payload, Progress):
                 return message.payload.reference_ns
-        return self._config.start_ns
+        return config.start_ns
 
     def _attend(self, player: Player) -> bool:
         """Hand progress to the player; False ends the play."""

@@ -12,16 +12,19 @@ import msgspec
 import numpy as np
 import pytest
 
+from nodes.sources.player import Player, PlayerSettings
 from pipeline.cli.play import named_graph, run_config
-from pipeline.core.clock import SystemClock
-from pipeline.core.messages import FrameSet, Scene
+from pipeline.core.clock import ManualClock, SystemClock
+from pipeline.core.messages import FrameSet, LedgerState, Message, NodeStatus, Scene
 from pipeline.core.recording import RecordingReader
 from pipeline.evaluate.compare import compare
 from pipeline.graph import Graph
 from pipeline.run.config import RunConfig
 from pipeline.run.drives import open_named
-from pipeline.run.one_process import run_in_one_process
+from pipeline.run.one_process import run_in_one_process, run_plan
+from pipeline.run.process import context_of
 from pipeline.run.supervise import RunState, Supervisor
+from tests.faults.stubborn_drive import write_drive
 from tests.replay.summary import DRIVE, GOLDEN, summary
 
 
@@ -75,6 +78,37 @@ def test_one_changed_threshold_is_found_at_the_first_scene_it_changes(reference:
     assert not result.identical
     assert result.first is not None
     assert "min_score" in result.settings
+
+
+def test_a_live_run_goes_on_from_lap_to_lap(tmp_path: Path) -> None:
+    """Each lap is a new epoch of every sensor, time goes on, no frame set mixes two, and the books balance.
+
+    Sources and nodes as in a live run, but without waiting.
+    """
+    write_drive(tmp_path / "drive.mcap", 2.0, [])
+    made = config(str(tmp_path / "drive.mcap"), live=True, rate=1.0, loop=True)
+    settings = PlayerSettings(start_ns=made.start_ns, end_ns=made.end_ns, loop=True, time_goes_on=True)
+    player = Player(made.open(), ManualClock(), settings, made.topics)
+    out: list[Message] = []
+    run_plan(made.plan(), context_of(made), player.play(lambda: player.laps < 3), out.append)
+    assert not any(m.payload.failed for m in out if isinstance(m.payload, NodeStatus))
+    times = [m.stamp.time_ns for m in out if m.topic == "frames"]
+    assert times == sorted(set(times))
+    scenes = Counter((m.stamp.time_ns - made.start_ns) // player.lap_ns for m in out if m.topic == "scene")
+    assert scenes.keys() == {0, 1, 2}
+    assert scenes[1] >= scenes[0] - 2
+    fused: Counter[int] = Counter()
+    for message in out:
+        if isinstance(message.payload, FrameSet):
+            epochs = {slot.epoch for slot in message.payload.slots if not slot.missing}
+            assert len(epochs) <= 1, message
+            fused.update(epochs)
+    assert set(fused) == {0, 1, 2}
+    ledger = next(m.payload for m in reversed(out) if isinstance(m.payload, LedgerState))
+    for row in ledger.rows:
+        assert row.received == row.fused + sum(row.dropped.values()), row
+        assert row.in_flight == 0, row
+        assert row.fused > 0.9 * len(times), row
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from fusion.detect.doppler import DopplerSettings, own_velocity, wrap
 from nodes.sources.drive import Drive
-from pipeline.core.messages import CLASSES, CameraImage, EgoPose, Message, PointCloud, RadarScan, TruthObjects
+from pipeline.core.messages import CLASSES, CameraImage, EgoPose, Message, PointCloud, RadarScan
+from pipeline.core.truth import TruthObjects
 from pipeline.sync.motion import deskew
 
 Array: TypeAlias = npt.NDArray[np.float64]

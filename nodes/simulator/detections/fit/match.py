@@ -14,7 +14,8 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor
 from calibration.se3 import SE3
 from nodes.simulator.detections.image import box_in_image
-from pipeline.core.messages import Detections, TruthObjects
+from pipeline.core.messages import Detections
+from pipeline.core.truth import TruthObjects
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -18,7 +18,8 @@ from nodes.simulator.detections.fit.match import MATCHERS, Boxes, Matched
 from nodes.simulator.detections.sight import Sight, gap_to_neighbour, hidden, sight, solid_angle
 from nodes.sources.drive import Drive
 from nodes.sources.truth import points_in_boxes
-from pipeline.core.messages import Detections, EgoPose, Message, PointCloud, TruthObjects
+from pipeline.core.messages import Detections, EgoPose, Message, PointCloud
+from pipeline.core.truth import TruthObjects
 
 Table = dict[str, npt.NDArray[np.float64]]
 _KEPT = (

@@ -75,7 +75,7 @@ def test_arrays_that_do_not_fit_are_refused_by_name(clip: Clip, tmp_path: Path, 
 def test_a_column_that_is_not_there_is_refused(clip: Clip, tmp_path: Path) -> None:
     detections = {k: v for k, v in clip.detections.items() if k != "yaw"}
     save_clip(dataclasses.replace(clip, detections=detections), tmp_path / "c.npz")
-    with pytest.raises(BadInput, match="arrays"):
+    with pytest.raises(BadInput, match="detections/yaw"):
         load_clip(tmp_path / "c.npz")
 
 

@@ -15,8 +15,9 @@ from nodes.sources.generated import GeneratedDrive
 from nodes.sources.open_drive import open_drive
 from nodes.sources.pcd import read_pcd
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import RADAR_POINT, PointCloud, RadarScan, TruthObjects
+from pipeline.core.messages import RADAR_POINT, PointCloud, RadarScan
 from pipeline.core.settings import load_yaml
+from pipeline.core.truth import TruthObjects
 
 _RIG = Path(__file__).resolve().parents[4] / "configs" / "rigs" / "demo.yaml"
 

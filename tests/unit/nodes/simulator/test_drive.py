@@ -22,9 +22,9 @@ from nodes.simulator.settings import SimulationSettings
 from nodes.simulator.truth import image_boxes
 from pipeline.core import wire
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import EgoPose, Message, TruthObjects
+from pipeline.core.messages import EgoPose, Message
 from pipeline.core.settings import load_yaml
-from pipeline.core.truth import TruthBehaviour, TruthSensor, TruthVisibility
+from pipeline.core.truth import TruthBehaviour, TruthObjects, TruthSensor, TruthVisibility
 from tests.simulated import street_world
 
 _ROOT = Path(__file__).resolve().parents[4]

@@ -17,6 +17,7 @@ from nodes.sources.stream import FOREVER_NS
 from pipeline.core.clock import ManualClock
 from pipeline.core.messages import Message, Progress, StreamStatus
 from pipeline.core.wire import digest
+from pipeline.sync.sequence import Arrival, Sequencer
 from tests import recordings
 from tests.recordings import PERIOD_NS, START_NS
 
@@ -211,6 +212,60 @@ def test_loop_begins_again_in_a_new_epoch(drive: RecordedDrive) -> None:
     epochs = Counter(m.stamp.epoch for m in data(out))
     assert epochs == {0: 100, 1: 100, 2: 50}
     assert not player.ended
+
+
+@pytest.mark.parametrize("time_goes_on", [False, True])
+def test_who_follows_a_loop_is_left_waiting_for_nothing(drive: RecordedDrive, time_goes_on: bool) -> None:
+    player = Player(drive, ManualClock(), PlayerSettings(loop=True, time_goes_on=time_goes_on), ["lidar/top"])
+    sequencer: Sequencer[Message] = Sequencer(depth=8)
+    taken = 0
+    while taken < 50:
+        message = player.poll()
+        assert message is not None
+        if isinstance(message.payload, StreamStatus):
+            assert not message.payload.ended or message.payload.next_epoch == message.stamp.epoch + 1
+            sequencer.status(message.stamp.epoch, message.payload)
+        else:
+            assert sequencer.push(message) is Arrival.NEW
+            taken += 1
+            assert len(sequencer.ready) == taken
+    assert player.laps == 2
+    assert sequencer.numbers.known == 50
+
+
+def test_laps_follow_each_other_in_time_where_it_goes_on(drive: RecordedDrive) -> None:
+    clock = ManualClock(0)
+    player = Player(drive, clock, PlayerSettings(rate=1.0, loop=True, time_goes_on=True))
+    lap_ns = player.lap_ns
+    clock.sleep_until(2 * lap_ns + 19 * PERIOD_NS // 2)
+    out = data(drain(player))
+    assert [m.stamp.arrival_ns for m in out] == sorted(m.stamp.arrival_ns for m in out)
+    stamps = [m.stamp for m in out if m.topic == "camera/front"]
+    assert [s.epoch for s in stamps] == [0] * 20 + [1] * 20 + [2] * 10
+    for one, later in zip(stamps, stamps[20:], strict=False):
+        assert (later.sensor_ns - one.sensor_ns, later.time_ns - one.time_ns) == (lap_ns, lap_ns)
+        assert later.arrival_ns - one.arrival_ns == lap_ns
+
+
+@pytest.mark.parametrize(("lap", "gone_ns", "first"), [(0, 5, 1), (2, 95, 10), (2, 250, 20)])
+def test_who_comes_back_in_a_later_lap_goes_on_there(drive: RecordedDrive, lap: int, gone_ns: int, first: int) -> None:
+    settings = PlayerSettings(loop=True, time_goes_on=True)
+    lap_ns = Player(drive, ManualClock(), settings).lap_ns
+    at_ns = drive.start_ns + lap * lap_ns + gone_ns * PERIOD_NS // 10
+    player = Player(drive, ManualClock(), settings, ["camera/front"], at_ns=at_ns)
+    message = next(m for m in player.play() if m.topic == "camera/front")
+    assert message.stamp.sequence == first % 20
+    assert message.stamp.time_ns >= at_ns
+    assert player.laps == lap + first // 20
+
+
+def test_players_of_one_drive_begin_each_lap_together(drive: RecordedDrive) -> None:
+    clock = ManualClock(0)
+    players = [Player(drive, clock, PlayerSettings(rate=1.0, loop=True), [t]) for t in ("lidar/top", "camera/front")]
+    clock.sleep_until(4 * (drive.end_ns - drive.start_ns) + 3 * PERIOD_NS)
+    positions = [(drain(player), player.laps, player.position_ns)[1:] for player in players]
+    assert positions[0][0] == positions[1][0] == 4
+    assert abs(positions[0][1] - positions[1][1]) < PERIOD_NS
 
 
 def test_change_of_rate_goes_on_from_here(drive: RecordedDrive) -> None:

@@ -30,10 +30,10 @@ from pipeline.core.messages import (
     Stamp,
     StreamStatus,
     Timing,
-    TruthObjects,
 )
 from pipeline.core.recording import RecordingWriter
 from pipeline.core.settings import to_yaml
+from pipeline.core.truth import TruthObjects
 from pipeline.evaluate.config import load_config
 from pipeline.evaluate.judge import Evaluation, judge
 from pipeline.evaluate.run_log import load_run

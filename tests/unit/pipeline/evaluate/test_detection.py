@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import CLASSES, Message, Stamp, TruthObjects
+from pipeline.core.messages import CLASSES, Message, Stamp
+from pipeline.core.truth import TruthObjects
 from pipeline.evaluate.boxes import Boxes
 from pipeline.evaluate.config import EvalConfig, Region, load_config
 from pipeline.evaluate.detection import ERRORS, Sample, average_precision, contests, curve, score_detection

@@ -20,6 +20,7 @@ from pipeline.evaluate.latency import measure_latency
 from pipeline.evaluate.pairing import samples, scene_outputs, truth_of
 from pipeline.evaluate.run_log import load_run
 from pipeline.evaluate.uncertainty import measure_uncertainty
+from pipeline.evaluate.units import figure
 from tests.recordings import split_run
 
 CONFIG = load_config(Path(__file__).parents[4] / "configs" / "eval" / "nuscenes.yaml")
@@ -40,6 +41,22 @@ def test_scores_of_a_good_run(good: Evaluation) -> None:
     assert values["run/truth_frames_scored"] == 20
     assert good.metrics.graph == "made_up_graph"
     assert json.loads(good.metrics.to_json())["values"] == values
+
+
+def test_every_figure_says_its_unit_and_what_it_is_measured_against(good: Evaluation) -> None:
+    rows = {row["name"]: row for row in json.loads(good.metrics.to_json())["figures"]}
+    assert {name: row["value"] for name, row in rows.items()} == good.metrics.values
+    covers = rows["uncertainty/position_coverage_90"]
+    assert (covers["limit"], covers["limit_name"]) == (0.9, "calibrated")
+    assert covers["ratio"] == pytest.approx(covers["value"] / 0.9)
+    assert rows["detection/fused/car/AVE"]["unit"] == "m/s"
+    assert rows["detection/fused/car/ATE"]["unit"] == "m"
+    assert rows["latency/sensor_to_scene_ms_p50"]["unit"] == "ms"
+    assert rows["ledger/top/dropped/late"]["unit"] == "messages"
+    assert "limit" not in rows["run/scenes"]
+    assert "ratio" not in rows["tracking/AMOTP"]
+    with pytest.raises(KeyError, match="bribes"):
+        figure("run_by/bribes", 1)
 
 
 def test_sensor_to_scene_is_the_slowest_path(good: Evaluation) -> None:

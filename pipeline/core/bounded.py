@@ -60,13 +60,16 @@ def read_json(path: Path, kind: type[T], limit: int = MAX_FILE_BYTES) -> T:
 
 
 def read_npz(
-    path: Path, fields: Mapping[str, tuple[str, tuple[int | None, ...]]], limit: int = MAX_FILE_BYTES
+    path: Path,
+    fields: Mapping[str, tuple[str, tuple[int | None, ...]]],
+    limit: int = MAX_FILE_BYTES,
+    same_length: bool = True,
 ) -> dict[str, npt.NDArray[Any]]:
     """Arrays of a numpy .npz archive, without pickle and without believing its headers.
 
     Args:
-        fields: name -> (dtype, shape); None in a shape is any size up to the limit, the same for all fields.
-        limit: bytes of any one array.
+        fields: name -> (dtype, shape); None in a shape is any size up to the limit.
+        limit: bytes of any one array. same_length: all must be as long as each other.
 
     Returns:
         name -> array of that dtype and shape.
@@ -86,7 +89,7 @@ def read_npz(
         if isinstance(error, BadInput):
             raise
         raise BadInput(path, "file", "a whole .npz archive", error) from error
-    lengths = {name: len(array) for name, array in arrays.items()}
+    lengths = {name: len(array) for name, array in arrays.items() if same_length}
     if len(set(lengths.values())) > 1:
         raise BadInput(path, "lengths", "as many of each field", lengths)
     return arrays
