@@ -1,16 +1,22 @@
-"""Detect in LiDAR sweeps: wait for the poses of the sweep, deskew, find objects."""
+"""Detect in LiDAR sweeps: wait for the poses of the sweep, deskew, find objects by clusters or by a network."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from calibration.rig import LidarSensor
+from calibration.se3 import FloatArray
 from calibration.trajectory import Trajectory
 from fusion.detect import lidar
-from pipeline.core.messages import EgoPose, Message, PointCloud, StreamStatus
+from fusion.detect.pillars import Earlier, PillarDetector, PillarSettings
+from nodes.earlier_sweeps import EarlierSweeps
+from pipeline.core.messages import Detections, EgoPose, Message, PointCloud, StreamStatus
 from pipeline.core.settings import Settings
 from pipeline.sync.motion import deskew
 from pipeline.sync.pose_queue import PoseQueue, PoseQueueSettings
@@ -18,9 +24,37 @@ from pipeline.sync.pose_queue import PoseQueue, PoseQueueSettings
 _log = logging.getLogger(__name__)
 
 
+LidarDetector: TypeAlias = Callable[
+    [npt.NDArray[np.float32], npt.NDArray[np.int32], FloatArray, str, Earlier | None], Detections
+]
+"""Deskewed points, their times, where the sensor is, its name, an earlier sweep if there is one -> what was found."""
+
+
 class DetectLidarSettings(Settings, frozen=True):
-    detector: lidar.LidarSettings = lidar.LidarSettings()
+    """detector: `method: clusters` needs no training, `method: pillars` is a network."""
+
+    detector: lidar.LidarSettings | PillarSettings = lidar.LidarSettings()
     poses: PoseQueueSettings = PoseQueueSettings()
+
+
+def open_detector(settings: lidar.LidarSettings | PillarSettings) -> LidarDetector:
+    """The detector that the settings name.
+
+    Raises:
+        BadInput: its weights are no model of that layout.
+    """
+    return PillarDetector(settings) if isinstance(settings, PillarSettings) else partial(_clusters, settings)
+
+
+def _clusters(
+    settings: lidar.LidarSettings,
+    xyz: npt.NDArray[np.float32],
+    t_ns: npt.NDArray[np.int32],
+    origin: FloatArray,
+    sensor: str,
+    earlier: Earlier | None,
+) -> Detections:
+    return lidar.detect(xyz, t_ns, origin, settings, sensor)
 
 
 class DetectLidar:
@@ -29,6 +63,7 @@ class DetectLidar:
     Args:
         has_poses: someone publishes pose/ego. A sweep without poses goes on as measured, and the log says so.
         follow: see `PoseQueue`.
+        detector: any callable of this kind; by default the one that the settings name.
     """
 
     def __init__(
@@ -37,8 +72,11 @@ class DetectLidar:
         sensor: LidarSensor,
         has_poses: bool = True,
         follow: Collection[tuple[int, int]] | None = None,
+        detector: LidarDetector | None = None,
     ) -> None:
-        self._settings = settings
+        self._detector = detector or open_detector(settings.detector)
+        wanted_s = settings.detector.earlier_s if isinstance(settings.detector, PillarSettings) else 0.0
+        self._earlier = EarlierSweeps(wanted_s)
         self._sensor = sensor
         self._has_poses = has_poses
         self._queue = PoseQueue(settings.poses, has_poses, follow)
@@ -86,6 +124,7 @@ class DetectLidar:
             if self._has_poses:
                 _log.warning("%s: no poses for the sweep at %d ns, not deskewed", message.topic, message.stamp.time_ns)
         offsets = cloud.points["t_ns"]
-        found = lidar.detect(xyz, offsets, ego_SE3_lidar.translation, self._settings.detector, self._sensor.name)
+        earlier = self._earlier.before(xyz, message.stamp, poses)
+        found = self._detector(xyz, offsets, ego_SE3_lidar.translation, self._sensor.name, earlier)
         found = found.updated(hurried=True) if hurried else found
         return Message(f"detections/{self._sensor.name}", message.stamp, found)

@@ -27,7 +27,7 @@ Rows = TypeVar("Rows", Boxes, Completed)
 _VEHICLES = [CLASSES.index(name) for name in ("car", "truck", "bus", "trailer", "construction_vehicle")]
 
 
-class LidarSettings(Settings, frozen=True):
+class LidarSettings(Settings, frozen=True, tag_field="method", tag="clusters"):
     """min_score: detections below are not given out. voting_score: vehicles above vote on the heading of others.
 
     max_length_m, max_width_m: nothing larger is an object. piece_margin_m: how far a piece of a vehicle may stick out

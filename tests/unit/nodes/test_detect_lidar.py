@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from calibration.rig import Extrinsic, LidarSensor
+from fusion.detect.pillar_net import PillarNet
+from fusion.detect.pillars import PillarSettings
+from fusion.training.lidar_export import export_onnx
 from nodes.detect_lidar import DetectLidar, DetectLidarSettings
 from nodes.sources.pandaset import PandaSetDrive
 from pipeline.core.messages import (
@@ -144,3 +148,26 @@ def test_finds_most_cars_of_a_real_sweep(drives_folder: Path) -> None:
     sure = out.payload.position[out.payload.score > 0.3, :2]
     off = np.linalg.norm(cars[:, None] - sure[None], axis=2).min(axis=1)
     assert np.mean(off < 1.0) > 0.75
+
+
+def test_the_pillar_detector_takes_a_sweep_and_an_earlier_one(tmp_path: Path) -> None:
+    net = PillarNet(8)
+    with torch.no_grad():
+        net.answer.bias.zero_()  # says something everywhere
+    export_onnx(net, tmp_path / "net.onnx")
+    settings = DetectLidarSettings(detector=PillarSettings(weights=str(tmp_path / "net.onnx")))
+    detect = DetectLidar(settings, SENSOR)
+    out = []
+    for k in range(4):
+        end = 1_000_000_000 + k * SWEEP_NS
+        for time_ns in range(end - 150_000_000, end + 20_000_000, 50_000_000):
+            out += list(detect.step(pose(time_ns), 0))
+        out += list(detect.step(sweep(end, k), 0))
+    out += list(detect.finish())
+    assert [message.stamp.sequence for message in out] == [0, 1, 2, 3]
+    found = [message.payload for message in out]
+    assert all(len(seen) > 0 for seen in found)
+    assert np.isnan(found[0].velocity).all()
+    assert np.isfinite(found[2].velocity).all()
+    alone = list(DetectLidar(settings, SENSOR, has_poses=False).step(sweep(1_000_000_000), 0))
+    assert np.isnan(alone[0].payload.velocity).all()
