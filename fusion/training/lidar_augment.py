@@ -42,7 +42,7 @@ def varied(sweep: LabelledSweep, rng: np.random.Generator) -> View:
     placed = []
     for part, edges in zip(left[: 1 + before], (EDGES_M, EARLIER_EDGES_M), strict=False):
         xyh = part[:, :3].astype(np.float32) * np.float32(UNIT_M)
-        height = xyh[:, 2] * tall + xyh[:, :2] @ tilt + rise
+        height = np.asarray(xyh[:, 2] * tall + xyh[:, :2] @ tilt + rise, np.float32)
         x, y = (xyh[:, :2] @ move.T).T
         placed.append(pillars(x, y, height, edges))
     grid = occupancy(*placed)
