@@ -3,9 +3,9 @@
 python -m benchmarks.score_lidar --sweeps out/lidar/test             simulated sweeps that `syncline train lidar` made
 python -m benchmarks.score_lidar --drive ../shared/drives/astyx      a recorded drive, each of its LiDARs and all as one
 
-`pillars, no earlier` is the network without the sweep before. Labels without a LiDAR return are not scored where returns
-are counted. Stated errors: of the pairs within 2 m, the share whose error on the ground lies in the region that should
-hold 90 %, and the mean negative log-likelihood, nats.
+`pillars, no earlier` is the network without the sweep before. Labels without a LiDAR return are not scored where
+returns are counted. Stated errors: of the pairs within 2 m, the share whose error on the ground lies in the region that
+should hold 90 %, and the mean negative log-likelihood, nats.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TOLERANCE_NS = 55_000_000
 
 
 class Look(NamedTuple):
-    """One sweep and its labels, ego frame. returns: (K,) of each label, -1 unknown. velocity of the labels may be NaN."""
+    """One sweep and its labels, ego frame. returns: (K,) of each label, -1 unknown."""
 
     xyz: np.ndarray
     t_ns: np.ndarray
@@ -57,7 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweeps", type=Path, action="append", default=[], help="folder of labelled sweeps")
     parser.add_argument("--drive", action="append", default=[], help="recorded drive")
-    parser.add_argument("--weights", default="", help="another network than the one that comes with the project")
+    parser.add_argument(
+        "--weights", default=PillarSettings().weights, help="another network than the one that comes with the project"
+    )
     parser.add_argument("--every", type=int, default=1, help="only every n-th sweep")
     parser.add_argument("--half", type=float, default=180.0, help="labels are complete this far from ahead, degrees")
     chosen = parser.parse_args()
@@ -79,7 +81,9 @@ def labelled(folder: Path) -> Iterator[Look]:
     """Sweeps as they are stored: heights above the ground, as if it were level."""
     for path in part_names(folder):
         for sweep in read_part(path):
-            now, before = (points[:, :3].astype(np.float32) * np.float32(UNIT_M) for points in (sweep.now, sweep.before))
+            now, before = (
+                points[:, :3].astype(np.float32) * np.float32(UNIT_M) for points in (sweep.now, sweep.before)
+            )
             b = sweep.boxes.astype(np.float64)
             labels = boxes_of(b[:, :3], b[:, 3:6], b[:, 6], b[:, 7:9], sweep.class_id)
             earlier = Earlier(before, sweep.gap_s) if len(before) else None

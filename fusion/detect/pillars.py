@@ -21,18 +21,19 @@ from fusion.detect.onnx_detectors import open_session
 from fusion.detect.pillar_decode import PillarBoxes, decode
 from fusion.detect.pillar_grid import BLOCK, BLOCKS, CHANNELS, EARLIER_EDGES_M, PILLAR_M, RANGE_M, occupancy, pillars
 from fusion.detect.pillar_layout import CELLS, OUTPUTS
+from fusion.detect.weights import is_known, resolve
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Detections
 from pipeline.core.settings import Settings
 
 Points = npt.NDArray[np.float32]
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "pillars.onnx"
 _SIDE = BLOCKS * BLOCK  # pillars along the side of the square
 
 
 class PillarSettings(Settings, frozen=True, tag_field="method", tag="pillars"):
-    """weights: an ONNX file of `PillarNet`'s layout; empty = the committed one. threads: for one inference.
+    """weights: a name that `fusion.detect.weights` knows, or an ONNX file of `PillarNet`'s layout. threads: for one
+    inference.
 
     min_score: detections below are not given out. margin_m: see `pillar_decode.decode`.
     own_body: x from, x to, y from, y to of the vehicle itself in the ego frame, metres; its returns are dropped.
@@ -40,7 +41,7 @@ class PillarSettings(Settings, frozen=True, tag_field="method", tag="pillars"):
     old. 0 = none is used.
     """
 
-    weights: str = ""
+    weights: str = "lidar_simulated"
     threads: int = 1
     min_score: float = 0.05
     margin_m: float = 0.3
@@ -65,7 +66,7 @@ class PillarDetector:
     """
 
     def __init__(self, settings: PillarSettings) -> None:
-        path = Path(settings.weights) if settings.weights else WEIGHTS
+        path = resolve(settings.weights) if is_known(settings.weights) else Path(settings.weights)
         self._settings = settings
         self._session = open_session(path, settings.threads)
         for of, entry, expected in (

@@ -103,7 +103,7 @@ def train(
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sweeps = [sweep for part in part_names(data) for sweep in read_part(part)]
-    net = PillarNet(settings.width).to(device).to(memory_format=torch.channels_last)
+    net = PillarNet(settings.width).to(device)
     averaged = PillarNet(settings.width).to(device)
     if start is not None:
         net.load_state_dict(load_averaged(start))

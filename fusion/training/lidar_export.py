@@ -15,7 +15,7 @@ from fusion.detect.pillar_net import PillarNet
 
 def export_onnx(net: PillarNet, path: Path) -> str:
     """Write ``net``; returns the file's SHA-256."""
-    net = net.eval().cpu().to(memory_format=torch.contiguous_format)
+    net = net.eval().cpu()
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():  # the exporter's own, about torch's internals

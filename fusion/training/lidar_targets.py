@@ -82,13 +82,9 @@ def targets(
 
 
 def split(box: Tensor) -> dict[str, Tensor]:
-    """The channels after the heat maps by the names of `FIELDS`; the channels are axis 1."""
-    return dict(zip(FIELDS, box.split(list(FIELDS.values())[: _count(box.shape[1])], dim=1), strict=False))
-
-
-def _count(channels: int) -> int:
-    """How many of `FIELDS` so many channels are."""
-    return int(np.searchsorted(np.cumsum(list(FIELDS.values())), channels)) + 1
+    """The channels after the heat maps, or the first of them, by the names of `FIELDS`; the channels are axis 1."""
+    ends = np.cumsum(list(FIELDS.values())).tolist()
+    return {name: box[:, end - FIELDS[name] : end] for name, end in zip(FIELDS, ends, strict=True)}
 
 
 def loss(

@@ -44,7 +44,7 @@ def labelled_sweep(caster: Caster, lidar: LidarSensor, t: float, gap: float, rng
     world = caster.world
     now, time, actor = _in_ego(caster, lidar, t, t, rng)
     before, _, _ = _in_ego(caster, lidar, t - gap, t, rng)
-    ground = ground_grid(*now[:, :3].T, RANGE_M, GroundSettings())
+    ground = ground_grid(now[:, 0], now[:, 1], now[:, 2], RANGE_M, GroundSettings())
     counts = np.bincount(actor[actor >= 0], minlength=len(world.actors))
     seconds = np.bincount(actor[actor >= 0], time[actor >= 0], minlength=len(world.actors)) / np.maximum(counts, 1)
     ego_SE3_odom = world.ego.pose(t).inverse()
