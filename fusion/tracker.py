@@ -121,7 +121,7 @@ class Tracker:
         information = _information(met, verdict)
         lives = self._lives(tracks, believed, met.looks.hit)
         self._tracks = take(tracks, lives)
-        return self._scene(met.frames, believed[lives], information[lives])
+        return self._scene(met.frames, believed[lives], information[lives], verdict)
 
     def snapshot(self) -> bytes:
         state = State(
@@ -232,10 +232,10 @@ class Tracker:
         lives[surplus] = False
         return lives
 
-    def _scene(self, frames: FrameSet, evidence: FloatArray, information: FloatArray) -> Scene:
+    def _scene(self, frames: FrameSet, evidence: FloatArray, information: FloatArray, verdict: Verdict) -> Scene:
         probability = existence.probability(evidence)
         shown = probability >= self.settings.existence.publish
-        tracks, information = take(self._tracks, shown), information[shown]
+        tracks, information, thought = take(self._tracks, shown), information[shown], verdict.sensors
         return Scene(
             index=frames.index,
             position=frames.position,
@@ -247,12 +247,14 @@ class Tracker:
             track_velocity=tracks.mean[:, 3:].copy(),
             track_size=tracks.size.astype(np.float32),
             track_yaw=tracks.yaw,
-            state_cov=tracks.whole_cov.astype(np.float32),
+            state_cov=(verdict.inflation * tracks.whole_cov).astype(np.float32),
             class_score=tracks.class_prob.astype(np.float32),
             existence=probability[shown].astype(np.float32),
             weight=(information / np.maximum(information.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32),
             age=tracks.age.astype(np.int32),
             coasted=tracks.coasted.astype(np.int32),
+            sensor_health=np.zeros(0, np.float32) if thought is None else thought.fault[:, 0].astype(np.float32),
+            sensor_fault=() if thought is None else thought.names(),
         )
 
 

@@ -70,13 +70,18 @@ class SensorVerdict:
     turn: FloatArray
     lag: FloatArray
 
+    def names(self) -> tuple[str, ...]:
+        """(S,) the most probable fault of each sensor, "" for health."""
+        return tuple(self.faults[i] if i else "" for i in self.fault.argmax(axis=1).tolist())
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
     """seen: the innovations as they are believed, the bias taken off and R corrected; its S is not used.
     trust (N,): factor on the precision of each. white (N,): share of R that is new with every detection.
     class_trust (N,): factor on what each says about the class. evidence (M,): log-odds that each track is there; None =
-    as the tracker weighs it. memory (M, K): of each track. sensors: None = nothing is thought of them.
+    as the tracker weighs it. memory (M, K): of each track. sensors: None = nothing is thought of them. inflation:
+    factor on the covariances that are published, not on those that the filter goes on with.
     """
 
     seen: Innovation
@@ -86,6 +91,7 @@ class Verdict:
     memory: FloatArray
     evidence: FloatArray | None = None
     sensors: SensorVerdict | None = None
+    inflation: float = 1.0
 
 
 class Weigher(Protocol):

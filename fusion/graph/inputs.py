@@ -147,7 +147,7 @@ def _tracks(met: Encounter, modality: Floats, distance: FloatArray) -> Floats:
         looks.hidden,
         np.log1p(distance) / 4.0,
         *(tracks.class_prob @ _GROUP_OF).T,
-        *(each.reshape(len(tracks), -1) * np.tile([1.0, 1.0, 0.25], 3)).T,
+        *(each.reshape(len(tracks), 9) * np.tile([1.0, 1.0, 0.25], 3)).T,
     )
 
 

@@ -22,6 +22,8 @@ from pipeline.core.messages import FrameSet
 
 FAULTS = ("healthy", "absent", "blind", "noisy", "misaligned", "mistimed", "stuck")
 """What may ail a sensor. blind: sees less than it should. noisy: reports what is not there. stuck: repeats itself."""
+INFLATION = "inflation"
+"""Key of the model file's metadata: factor on published covariances, found on drives kept apart."""
 WEATHERS = ("clear", "fog", "rain", "snow")
 _RADIAL = 5  # column of `Measurements`
 
@@ -41,6 +43,7 @@ class Graph:
         shapes = {given.name: given.shape for given in self._session.get_inputs()}
         self.memory = int(shapes["track_memory"][1])
         self.sensors = PerSensor(np.zeros(int(shapes["sensor_memory"][1])))
+        self._inflation = float(self._session.get_modelmeta().custom_metadata_map.get(INFLATION, "1"))
 
     def expect(self, z: Measurements, frames: FrameSet) -> Measurements:
         return z
@@ -60,6 +63,7 @@ class Graph:
             class_trust=told["class_trust"],
             evidence=met.tracks.evidence + told["evidence"],
             memory=told["next_track_memory"],
+            inflation=self._inflation,
             sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True), told["turn"], told["lag"]),
         )
 

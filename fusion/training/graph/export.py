@@ -12,12 +12,16 @@ from torch.export import Dim
 from fusion.graph.inputs import NEIGHBOURS, PAIR, SENSOR, TRACK
 from fusion.graph.network import WIDTH, GraphNetwork, GraphOutput
 from fusion.graph.polar import PAIR_MOTION, TRACK_MOTION
+from fusion.graph.weigher import INFLATION
 
 OPSET = 18
 
 
-def export(network: GraphNetwork, path: Path) -> None:
-    """Any number of pairs, tracks and sensors, but at least one track and one sensor."""
+def export(network: GraphNetwork, path: Path, inflation: float = 1.0) -> None:
+    """Any number of pairs, tracks and sensors, but at least one track and one sensor.
+
+    inflation: factor on published covariances, kept in the file (`fusion.training.graph.calibrate`).
+    """
     example = _example()
     names, dynamic = list(example), _dynamic()
     with warnings.catch_warnings():
@@ -27,7 +31,10 @@ def export(network: GraphNetwork, path: Path) -> None:
             input_names=names, output_names=list(GraphOutput._fields), external_data=False,
             dynamic_shapes={name: dynamic[name] for name in names},
         )  # fmt: skip
-    onnx.checker.check_model(str(path))
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {INFLATION: repr(inflation)})
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
 
 
 def operators(path: Path) -> set[str]:

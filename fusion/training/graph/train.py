@@ -38,18 +38,21 @@ def train(
     out: Path,
     settings: GraphTraining,
     progress: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    start: GraphNetwork | None = None,
 ) -> GraphNetwork:
     """Train, or go on with what lies in ``out``; returns the averaged network, in evaluation mode.
 
     Args:
         data: folder of windows, searched again now and then, since more may be on their way. out: for the state.
-        progress: called after each step with the running losses.
+        progress: called after each step with the running losses. start: weights to begin with.
 
     Raises:
         BadInput: there are no windows.
     """
     torch.manual_seed(settings.seed)
     net, averaged = GraphNetwork(), GraphNetwork()
+    if start is not None:
+        net.load_state_dict(start.state_dict())
     averaged.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
     out.mkdir(parents=True, exist_ok=True)

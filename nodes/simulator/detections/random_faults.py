@@ -29,7 +29,7 @@ def random_faults(rig: Rig, frames: int, share: float, seed: int) -> tuple[Fault
     out: list[FaultSpan] = []
     for _ in range(2 if rng.random() < _SECOND_FAULT else 1):
         kind = _KINDS[int(rng.integers(len(_KINDS)))]
-        out += spans(kind, _amount(kind, rng), sensors, frames, rng)
+        out += spans(kind, amount(kind, rng), sensors, frames, rng)
     return tuple(out)
 
 
@@ -45,7 +45,8 @@ def spans(
     return [FaultSpan(s.name, kind.name, amount, start, end) for s in chosen]
 
 
-def _amount(kind: FaultKind, rng: np.random.Generator) -> float:
+def amount(kind: FaultKind, rng: np.random.Generator) -> float:
+    """At one of the three severities or between."""
     return float(np.interp(rng.uniform(1.0, 3.0), (1, 2, 3), kind.amounts))
 
 
