@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -61,6 +62,11 @@ class Motion:
         """A body that does not move."""
         return Motion([0.0, until], np.tile(np.asarray(position, dtype=np.float64), (2, 1)), [yaw, yaw])
 
+    @property
+    def stands(self) -> bool:
+        """Whether it never moves."""
+        return self._still is not None
+
     def pose(self, t: npt.ArrayLike) -> SE3:
         """``odom_SE3_body`` at times ``t`` (...), s."""
         x = self._at(t)
@@ -84,12 +90,14 @@ class Motion:
 
     def travelled(self, t: npt.ArrayLike) -> FloatArray:
         """(...) float64 metres of path since the first sample."""
+        return np.asarray(np.interp(np.asarray(t, dtype=np.float64), *self._way), dtype=np.float64)
+
+    @cached_property
+    def _way(self) -> tuple[FloatArray, FloatArray]:
+        """Times, and metres of path until each."""
         fine = np.linspace(self.times[0], self.times[-1], 8 * len(self.times))
         steps = np.linalg.norm(np.diff(self.position(fine), axis=0), axis=-1)
-        return np.asarray(
-            np.interp(np.asarray(t, dtype=np.float64), fine, np.concatenate([[0.0], np.cumsum(steps)])),
-            dtype=np.float64,
-        )
+        return fine, np.concatenate([[0.0], np.cumsum(steps)])
 
     def acceleration(self, t: npt.ArrayLike) -> FloatArray:
         """(..., 3) float64 m/s2 over ground, odom axes; zero outside the samples."""

@@ -8,13 +8,14 @@ brightness of pi f^2 E k / (1 + r^2).
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import moderngl
 import numpy as np
 import numpy.typing as npt
 
+from nodes.simulator.sensors.render.cast import Groups
 from nodes.simulator.sensors.render.triangles import Records
 from nodes.simulator.world.material import MATERIAL_ID
 from nodes.simulator.world.shapes import shape
@@ -52,8 +53,8 @@ class Glow:
         colours = [(np.array(lamp.colour) / 255.0) ** 2.2 * lamp.candela * 1e-3 for lamp in lamps]
         self._candela = np.array(colours, np.float64).reshape(-1, 3)
 
-    def place(self, groups: Mapping[tuple[str, int], Records], still: Records, exposure: float) -> None:
-        """The lamps of copies, (shape, phase) -> (N,) of `INSTANCE`; still: (1,), of what stands."""
+    def place(self, groups: Groups, still: Records, exposure: float) -> None:
+        """The lamps of these copies; still: (1,) of `INSTANCE`, of what stands."""
         sprites = [self._of_street(still, exposure)] if len(self._street) else []
         sprites += [_of_vehicles(copies, name, exposure) for (name, _), copies in groups.items()]
         shining = np.concatenate(sprites) if sprites else np.zeros(0, _SPRITE)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import moderngl
 import numpy as np
 import numpy.typing as npt
 
+from nodes.simulator.sensors.render.cast import Groups
 from nodes.simulator.sensors.render.context import program
 from nodes.simulator.sensors.render.triangles import Records
 from nodes.simulator.world.shapes import shape
@@ -44,8 +45,8 @@ class LampLight:
             splat["form"] = _STREET, lamp.position[2]
         self.place = (0.0, 0.0, 1.0 / _SIDE)
 
-    def draw(self, ego: npt.NDArray[np.float64], groups: Mapping[tuple[str, int], Records]) -> None:
-        """The map around ``ego`` (3,) m, with the lamps of the copies, (shape, phase) -> (N,) of `INSTANCE`."""
+    def draw(self, ego: npt.NDArray[np.float64], groups: Groups) -> None:
+        """The map around ``ego`` (3,) m, with the lamps of these copies."""
         middle = np.rint(ego[:2] / _STEP) * _STEP
         splats = [self._street[np.abs(self._street["place"] - middle).max(axis=1, initial=0.0) < _SIDE]]
         for (name, _), copies in groups.items():

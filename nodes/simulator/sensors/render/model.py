@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import moderngl
 import numpy as np
 
+from nodes.simulator.sensors.render.detail import CELLS, simplified
 from nodes.simulator.sensors.render.triangles import VERTEX_FORMAT, Part, Records, packed
 from nodes.simulator.world.mesh import Mesh
+from nodes.simulator.world.shapes import shape
 
 INSTANCE = np.dtype(
     [
@@ -23,9 +25,26 @@ INSTANCE = np.dtype(
 the middle row. paint: linear red, green, blue, object id. lamps: head, tail, brake, 0..1; turn signal, 1 left, -1
 right."""
 
+_OF_WIDTH = 0.15  # share of a shape's least size that its detail may have: a person stays as wide
 _VERTEX_NAMES = ("position", "normal", "colour", "material")
 _INSTANCE_NAMES = (*(f"{m}_{row}" for m in ("first", "last", "odom") for row in "xyz"), "paint", "lamps")
 _INSTANCE_FORMAT = " ".join(["4f4"] * len(_INSTANCE_NAMES)) + "/i"
+
+
+class Models:
+    """Those of all shapes, gaits and levels of detail, made when they are first needed."""
+
+    def __init__(self, context: moderngl.Context) -> None:
+        self._context = context
+        self._made: dict[tuple[str, int, int], Model] = {}
+
+    def of(self, name: str, gait: int, level: int) -> Model:
+        """level: of `detail.CELLS`."""
+        key = (name, gait, level)
+        if key not in self._made:
+            cell = min(CELLS[level], _OF_WIDTH * min(shape(name).size))
+            self._made[key] = Model(self._context, simplified(shape(name).phases[gait], cell), 1e6)
+        return self._made[key]
 
 
 class Model:

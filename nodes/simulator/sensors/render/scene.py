@@ -6,6 +6,8 @@ each frame: which actors are near -> shadows -> lamp light -> for each view: act
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import moderngl
 import numpy as np
 import numpy.typing as npt
@@ -13,24 +15,25 @@ from msgspec.structs import asdict
 
 from calibration.camera import KannalaBrandt
 from calibration.rig import CameraSensor
-from calibration.se3 import SE3
-from nodes.simulator.sensors.render.cast import Cast, Moment, copies_at
+from calibration.se3 import SE3, trusted
+from nodes.simulator.sensors.render.cast import Cast, Moment, Near, copies_at
 from nodes.simulator.sensors.render.context import open_context, program
+from nodes.simulator.sensors.render.detail import level as detail_level
 from nodes.simulator.sensors.render.glow import Glow
 from nodes.simulator.sensors.render.lamplight import LampLight
 from nodes.simulator.sensors.render.levels import Levels, levels
-from nodes.simulator.sensors.render.model import Model
+from nodes.simulator.sensors.render.model import Model, Models
 from nodes.simulator.sensors.render.shadows import Shadows
-from nodes.simulator.sensors.render.textures import noise_tile, sky_panorama
+from nodes.simulator.sensors.render.textures import SKY_REACH, noise_tile, sky_map
 from nodes.simulator.sensors.render.triangles import LOOKS, Part
 from nodes.simulator.sensors.render.views import Sheet, View
-from nodes.simulator.world.shapes import shape
 from nodes.simulator.world.world import World
 
 _CELL = 48.0  # m
 _FAR = 700.0  # m; static things beyond are left to the haze
 _NEAR = 0.1
-_STILL = SE3(np.tile(np.eye(3), (3, 1, 1)), np.zeros((3, 3)))
+_WARPED = 3.0  # m; what a rolling shutter can bring into view
+_STILL = trusted(np.tile(np.eye(3), (1, 3, 1, 1)), np.zeros((1, 3, 3)))
 _BEAM_FROM_EGO = np.array([3.6, 0.0, 0.65])  # middle of the headlamps, ego frame
 
 Programs = dict[str, moderngl.Program]
@@ -50,15 +53,15 @@ class Scene:
         self._static = Model(self._context, world.static, _CELL)
         self._bounds = np.array([(part.low, part.high) for part in self._static.parts]).reshape(-1, 2, 3)
         self._cast = Cast(world)
-        self._models: dict[tuple[str, int], Model] = {}
+        self._models = Models(self._context)
         self._shadows = Shadows(self._context) if self._levels.sun.any() else None
         self._lamplight = LampLight(
             self._context, world.lamps if world.light.street_lamps or self._levels.lamps else ()
         )
         self._glow = Glow(self._context, world.lamps if world.light.street_lamps or world.roofed else ())
         self._noise = self._texture(noise_tile(), "f1")
-        self._sky = self._texture(sky_panorama(world.light, self._levels, world.seed).astype(np.float16), "f2")
-        self._sky.repeat_y = False
+        self._sky = self._texture(sky_map(world.light, self._levels, world.seed).astype(np.float16), "f2")
+        self._sky.repeat_x = self._sky.repeat_y = False
 
     def close(self) -> None:
         """Give back what it holds on the graphics processor; nothing of it can be drawn any more."""
@@ -80,7 +83,7 @@ class Scene:
     def programs(self, camera: CameraSensor) -> Programs:
         """One for each look and one for the sky, for this camera's lens and this world's light."""
         words = [f"NEAR {_NEAR}", f"ROW_STEPS {3 if camera.readout_ns else 0}", *self._light_words()]
-        words += _lens_words(camera)
+        words += [f"SKY_REACH {SKY_REACH}", *_lens_words(camera)]
         out = {}
         for look in LOOKS:
             gloss = look in ("body", "wall") or (look == "ground" and self.world.weather.wetness > 0.05)
@@ -107,36 +110,30 @@ class Scene:
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         """The sheet: (h, w, 4) uint8 red, green, blue; (h, w, 2) float32 of object id (as bits) and depth, m."""
         now = self._levels if not self.world.roofed else levels(self.world.light, self._roofed(float(moment.times[1])))
-        groups = self._cast.near(moment, now.lamps)
+        near = self._cast.near(moment, now.lamps)
         still = copies_at(_STILL, moment)
         self._static.place(still)
-        models = []
-        for key, copies in groups.items():
-            if key not in self._models:
-                self._models[key] = Model(self._context, shape(key[0]).phases[key[1]], 1e6)
-            self._models[key].place(copies)
-            models.append(self._models[key])
 
         self._context.enable_only(moderngl.DEPTH_TEST)
         ego = odom_SE3_ego.translation
         if self._shadows is not None:
-            self._shadows.draw(ego, now.direction, self._static, models)
+            self._shadows.draw(ego, now.direction, self._static, near, self._models)
         if now.lamps:
-            self._lamplight.draw(ego, groups)
-        self._glow.place(groups, still, now.exposure)
+            self._lamplight.draw(ego, near.grouped(near.copies["lamps"][:, 0] > 0.0))
+        self._glow.place(near.grouped(np.asarray(near.copies["lamps"].any(axis=1))), still, now.exposure)
         self._light_up(programs, now, moment, odom_SE3_ego)
         self._context.enable_only(moderngl.DEPTH_TEST)
         target.use()
         target.clear()
         for view in sheet.views:
-            self._draw_view(target, programs, view, moment, models)
+            self._draw_view(target, programs, view, moment, near)
         size = (sheet.height, sheet.width)
         colour = np.frombuffer(target.read(components=4, alignment=1), np.uint8).reshape(*size, 4)
         what = np.frombuffer(target.read(components=2, attachment=1, dtype="i4", alignment=1), np.float32)
         return colour, what.reshape(*size, 2)
 
     def _draw_view(
-        self, target: moderngl.Framebuffer, programs: Programs, view: View, moment: Moment, models: list[Model]
+        self, target: moderngl.Framebuffer, programs: Programs, view: View, moment: Moment, near: Near
     ) -> None:
         target.viewport = (0, view.top, view.width, view.height)
         odom_R_camera = moment.camera.rotation[1]
@@ -145,27 +142,34 @@ class Scene:
             _set(each, "face", (view.focal, view.focal, view.cx, view.cy))
             _set(each, "face_size", (view.width, view.height))
         parts = self._in_sight(view, moment)
+        self._draw_actors(programs["body"], view, moment, near)
         for look in LOOKS:
-            if look == "body":
-                for model in models:
-                    model.draw(programs[look], model.parts)
             self._static.draw(programs[look], [part for part in parts if part.look == look])
         _set(programs["sky"], "odom_R_face", tuple((view.rotation @ odom_R_camera.T).ravel()))
         self._context.vertex_array(programs["sky"], []).render(vertices=3)
         self._glow.draw(target, programs["glow"])
 
+    def _draw_actors(self, program: moderngl.Program, view: View, moment: Moment, near: Near) -> None:
+        """Those in sight, the nearest first, which hide the rest; those alike that follow each other at once."""
+        planes = _planes(view, moment)
+        seen = ((near.middle - moment.camera.translation[1]) @ planes.T > -near.reach[:, None] - _WARPED).all(axis=1)
+        order = np.flatnonzero(seen)[np.argsort(near.distance[seen], kind="stable")].tolist()
+        looks = [(*near.of[i], detail_level(near.distance[i] - near.reach[i], view.focal)) for i in order]
+        at = 0
+        for look, run in groupby(looks):
+            count = len(list(run))
+            model = self._models.of(*look)
+            model.place(near.copies[order[at : at + count]])
+            model.draw(program, model.parts)
+            at += count
+
     def _in_sight(self, view: View, moment: Moment) -> list[Part]:
         """Parts of the static world whose box is not wholly beside the view."""
-        face_R_odom = view.rotation @ moment.camera.rotation[1].T
-        eye = moment.camera.translation[1]
-        left, right = (-0.5 - view.cx) / view.focal, (view.width - 0.5 - view.cx) / view.focal
-        top, bottom = (-0.5 - view.cy) / view.focal, (view.height - 0.5 - view.cy) / view.focal
-        planes = np.array([[1, 0, -left], [-1, 0, right], [0, 1, -top], [0, -1, bottom], [0, 0, 1.0]]) @ face_R_odom
-        planes /= np.linalg.norm(planes, axis=1, keepdims=True)
+        planes, eye = _planes(view, moment), moment.camera.translation[1]
         middle, half = self._bounds.mean(axis=1) - eye, 0.5 * np.ptp(self._bounds, axis=1)
         beside = middle @ planes.T + half @ np.abs(planes).T
         gap = np.linalg.norm(np.maximum(np.abs(middle) - half, 0.0), axis=1)
-        return [self._static.parts[i] for i in np.flatnonzero((beside > -3.0).all(axis=1) & (gap < _FAR))]
+        return [self._static.parts[i] for i in np.flatnonzero((beside > -_WARPED).all(axis=1) & (gap < _FAR))]
 
     def _roofed(self, t: float) -> float:
         """0 under the sky .. 1 under a roof; a camera takes half a second to get used to either."""
@@ -201,6 +205,15 @@ class Scene:
         for each in programs.values():
             for name, value in values.items():
                 _set(each, name, value)
+
+
+def _planes(view: View, moment: Moment) -> npt.NDArray[np.float64]:
+    """(5, 3) unit normals, odom axes, of the sides of a view and of its front, pointing inwards."""
+    face_R_odom = view.rotation @ moment.camera.rotation[1].T
+    left, right = (-0.5 - view.cx) / view.focal, (view.width - 0.5 - view.cx) / view.focal
+    top, bottom = (-0.5 - view.cy) / view.focal, (view.height - 0.5 - view.cy) / view.focal
+    planes = np.array([[1, 0, -left], [-1, 0, right], [0, 1, -top], [0, -1, bottom], [0, 0, 1.0]]) @ face_R_odom
+    return np.asarray(planes / np.linalg.norm(planes, axis=1, keepdims=True))
 
 
 def _set(program: moderngl.Program, name: str, value: object) -> None:

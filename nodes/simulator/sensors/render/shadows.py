@@ -1,4 +1,5 @@
-"""Shadows of the sun around the ego vehicle: what stands, drawn anew every 16 m, and what moves, in every frame."""
+"""Shadows of the sun around the ego vehicle: what stands, parked cars too, drawn anew every 16 m, and what
+moves, in every frame."""
 
 from __future__ import annotations
 
@@ -6,14 +7,16 @@ import moderngl
 import numpy as np
 import numpy.typing as npt
 
+from nodes.simulator.sensors.render.cast import Near
 from nodes.simulator.sensors.render.context import program
-from nodes.simulator.sensors.render.model import Model
+from nodes.simulator.sensors.render.model import Model, Models
 
 FloatArray = npt.NDArray[np.float64]
 
 _HALF = 64.0  # m around the ego
 _STEP = 16.0
 _DEPTH = 200.0
+_LEVEL = 1  # of detail; coarser ones would shade themselves
 _STATIC_TEXELS, _MOVING_TEXELS = 2048, 1024
 
 
@@ -25,25 +28,34 @@ class Shadows:
         self._still = _Map(context, _STATIC_TEXELS)
         self._moving = _Map(context, _MOVING_TEXELS)
         self._drawn_for: tuple[float, ...] | None = None
+        self._middle = np.zeros(3)
         self.matrix: FloatArray = np.eye(4)
 
-    def draw(self, ego: FloatArray, sun: FloatArray, static: Model, models: list[Model]) -> None:
-        """Both maps around ``ego`` (3,) m; ``sun`` (3,) towards it. Every model's copies are already placed."""
+    def draw(self, ego: FloatArray, sun: FloatArray, static: Model, near: Near, models: Models) -> None:
+        """Both maps around ``ego`` (3,) m; ``sun`` (3,) towards it. The copy of what stands is already placed."""
         middle = np.rint(ego / _STEP) * _STEP
         key = tuple(middle)
         if key != self._drawn_for:
+            self._middle = middle
             self.matrix = _from_odom(middle, sun)
             self._program["shadow_from_odom"] = tuple(self.matrix.T.ravel())
-            near = [
+            parts = [
                 part
                 for part in static.parts
                 if part.look != "ground" and (np.abs(0.5 * (part.low + part.high) - middle)[:2] < 2.5 * _HALF).all()
             ]
             self._still.begin()
-            static.draw(self._program, near)
+            static.draw(self._program, parts)
+            self._cast_by(near, near.stands, models)
             self._drawn_for = key
         self._moving.begin()
-        for model in models:
+        self._cast_by(near, ~near.stands, models)
+
+    def _cast_by(self, near: Near, which: npt.NDArray[np.bool_], models: Models) -> None:
+        reach = np.abs(near.copies["odom"][:, :2, 3] - self._middle[:2]).max(axis=1, initial=0.0) < 1.4 * _HALF
+        for (name, gait), copies in near.grouped(which & reach).items():
+            model = models.of(name, gait, _LEVEL)
+            model.place(copies)
             model.draw(self._program, model.parts)
 
     def bind(self, still: int, moving: int) -> None:

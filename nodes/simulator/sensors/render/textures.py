@@ -12,7 +12,9 @@ from nodes.simulator.world.environment import Light
 
 _TILE = 256
 _SKY_GAIN = 2.1  # a sky that is seen is brighter than one that is averaged over the hemisphere
-_SKY = (256, 1024)  # rows from 10 degrees below the horizon to the zenith, columns once around
+_SKY = 512  # texels on a side of the map of the sky
+SKY_REACH = 1.2
+"""Half a side of the map of the sky, which is the plane p = d.xy / (1 + d.z) of directions d: the horizon lies at 1."""
 
 
 @functools.cache
@@ -23,17 +25,13 @@ def noise_tile() -> npt.NDArray[np.uint8]:
     return (255.0 * np.stack(layers, axis=-1)).astype(np.uint8)
 
 
-def sky_panorama(light: Light, levels: Levels, seed: int) -> npt.NDArray[np.float32]:
-    """(256, 1024, 3) float32 kilolux: gradient, glow around the sun, clouds in one layer."""
-    rows, columns = _SKY
-    elevation = np.radians((np.arange(rows) + 0.5) / rows * 100.0 - 10.0)[:, None]
-    azimuth = 2 * np.pi * (np.arange(columns) + 0.5)[None] / columns
-    ray = np.stack(
-        np.broadcast_arrays(
-            np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)
-        ),
-        axis=-1,
-    )
+def sky_map(light: Light, levels: Levels, seed: int) -> npt.NDArray[np.float32]:
+    """(512, 512, 3) float32 kilolux: gradient, glow around the sun, clouds in one layer; rows along y."""
+    side = SKY_REACH * (2.0 * (np.arange(_SKY) + 0.5) / _SKY - 1.0)
+    x, y = np.meshgrid(side, side)
+    r2 = x * x + y * y
+    ray = np.stack([2.0 * x, 2.0 * y, 1.0 - r2], axis=-1) / (1.0 + r2)[..., None]
+    elevation = np.arcsin(ray[..., 2])
     up = np.clip(ray[..., 2:], 0.0, 1.0)
     share = np.exp(-up * 4.0)
     clear = levels.sky * 0.75 * (1.0 - share) + levels.horizon * 1.3 * share

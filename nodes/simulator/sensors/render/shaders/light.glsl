@@ -29,9 +29,11 @@ struct Surface {
     float retro;    // gain over a white diffuser for light that comes from beside the eye
 };
 
+// Where a direction lies on the map of the sky; see textures.py.
+vec2 on_sky(vec3 d) { return d.xy / (max(d.z, -0.17) + 1.0) * (0.5 / SKY_REACH) + 0.5; }
+
 vec3 sky_in(vec3 d, float rough) {
-    vec2 at = vec2(atan(d.y, d.x) / (2.0 * PI), (asin(clamp(d.z, -1.0, 1.0)) / PI * 180.0 + 10.0) / 100.0);
-    return textureLod(sky_map, vec2(at.x, max(at.y, 0.02)), 1.0 + 5.0 * rough).rgb * 0.6; // less what a sky that is seen has more
+    return textureLod(sky_map, on_sky(d), 1.0 + 5.0 * rough).rgb * 0.6; // less what a sky that is seen has more
 }
 
 #ifdef SUN
@@ -68,7 +70,8 @@ vec3 shade(Surface s, vec3 odom, vec3 to_eye) {
     float facing = max(dot(n, to_eye), 0.0);
     // The facets of a rough surface that are seen at a grazing angle are those that turn towards the eye.
     float facet = sqrt(facing * facing + 0.2 * s.rough * s.rough);
-    float fresnel = s.gloss + (1.0 - s.gloss) * (1.0 - 0.9 * s.rough) * pow(max(1.0 - facet, 0.0), 5.0);
+    float dull = max(1.0 - facet, 0.0);
+    float fresnel = s.gloss + (1.0 - s.gloss) * (1.0 - 0.9 * s.rough) * dull * dull * dull * dull * dull;
 #ifdef SUN
     float open = sun_share(odom, n);
     float incidence = max(dot(n, sun_direction), 0.0);

@@ -84,7 +84,7 @@ void look(inout Surface s, uint material, vec3 p, vec3 odom, bool moves, vec4 la
     if (material == PAINT) {
         s.gloss = 0.045;
         s.rough = 0.12;
-        s.albedo *= 0.99 - 0.15 * smoothstep(0.75, 0.25, p.z) * texture(noise_map, p.xz * 0.13 + p.y * 0.07).b; // dirt below
+        s.albedo *= 0.99 - 0.08 * smoothstep(0.75, 0.25, p.z); // dirt below
         if (!moves) s.rough = 0.5;
     } else if (material == GLASS) {
         s.gloss = 0.09;
