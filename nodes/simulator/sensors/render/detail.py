@@ -17,7 +17,7 @@ _PIXELS = 1.6  # how wide a cube may look
 
 def level(distance: float, focal: float) -> int:
     """The coarsest level whose loss cannot be seen at a distance, m, by a lens of this focal length, pixels."""
-    return int(np.searchsorted(CELLS, _PIXELS * distance / focal, side="right")) - 1
+    return int(np.searchsorted(CELLS, _PIXELS * max(distance, 0.0) / focal, side="right")) - 1
 
 
 def simplified(mesh: Mesh, cell: float) -> Mesh:

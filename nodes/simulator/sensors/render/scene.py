@@ -55,10 +55,9 @@ class Scene:
         self._cast = Cast(world)
         self._models = Models(self._context)
         self._shadows = Shadows(self._context) if self._levels.sun.any() else None
-        self._lamplight = LampLight(
-            self._context, world.lamps if world.light.street_lamps or self._levels.lamps else ()
-        )
-        self._glow = Glow(self._context, world.lamps if world.light.street_lamps or world.roofed else ())
+        burning = world.lamps if world.light.street_lamps or world.roofed else ()
+        self._lamplight = LampLight(self._context, burning)
+        self._glow = Glow(self._context, burning)
         self._noise = self._texture(noise_tile(), "f1")
         self._sky = self._texture(sky_map(world.light, self._levels, world.seed).astype(np.float16), "f2")
         self._sky.repeat_x = self._sky.repeat_y = False
