@@ -7,6 +7,7 @@ no renderer.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
@@ -22,10 +23,9 @@ from nodes.simulator.sensors.lidar import lidar_sweep
 from nodes.simulator.sensors.radar import radar_scan
 from nodes.simulator.sensors.raycast import Caster
 from nodes.simulator.sensors.render.scene import Scene
-from nodes.simulator.sensors.visibility import visible_share
+from nodes.simulator.sensors.visibility import Visibility
 from nodes.simulator.settings import SimulationSettings
-from nodes.simulator.world.contact import time_to_collision
-from nodes.simulator.world.world import Actor, World
+from nodes.simulator.world.world import World
 from nodes.weather.camera import Exposure as Shot
 from nodes.weather.camera import weathered_image
 from nodes.weather.lidar import weathered_sweep
@@ -87,34 +87,26 @@ class Instruments:
 
     def objects(self, t: float) -> TruthObjects:
         """Labels around the ego, with the returns of the first LiDAR where a sweep of it ends at ``t``."""
-        actors, which = self._labelled(t)
+        which = self._labelled(t)
         points = None
         if self.rig.lidars:
             _, of_point = self._sweep(self.rig.lidars[0].name, t)
             counts = np.bincount(of_point[of_point >= 0], minlength=len(self.world.actors))
             points = counts[which].astype(np.int32)
-        shares = [self._shares(sensor, which, t) for sensor in (self.rig.cameras or self.rig.lidars)]
-        visibility = np.max(shares, axis=0) if shares else None
-        return truth.objects(actors, t, self.odometry.odom_SE3_world(t), points, visibility)
+        looking = self.rig.cameras or self.rig.lidars
+        shares = self._shares(looking, which, t).max(axis=0) if looking else None
+        return truth.objects(self.world, which, t, self.odometry.odom_SE3_world(t), points, shares)
 
     def behaviour(self, t: float) -> TruthBehaviour:
-        actors, which = self._labelled(t)
-        contact = time_to_collision(self.world, t)[which]
-        return truth.behaviour(actors, t, self.odometry.odom_SE3_world(t), contact)
+        return truth.behaviour(self.world, self._labelled(t), t, self.odometry.odom_SE3_world(t))
 
     def visibility(self, sensor: Sensor, t: float) -> TruthVisibility:
         """What one camera, LiDAR or radar could see of each label."""
-        actors, which = self._labelled(t)
-        boxes = np.full((len(actors), 4), np.nan, np.float32)
+        which = self._labelled(t)
+        boxes = None
         if isinstance(sensor, CameraSensor):
-            cam_SE3_world = self._world_SE3(sensor, t).inverse()
-            boxes = truth.image_boxes(actors, t, cam_SE3_world, sensor.intrinsics, sensor.width, sensor.height)
-        return TruthVisibility(
-            sensor=sensor.name,
-            object_id=np.array([actor.object_id for actor in actors], dtype=np.int64),
-            visibility=self._shares(sensor, which, t),
-            box2d=boxes,
-        )
+            boxes = truth.image_boxes(self.world, which, t, self._world_SE3(sensor, t).inverse(), sensor)
+        return truth.visibility(self.world, which, sensor.name, self._shares((sensor,), which, t)[0], boxes)
 
     def sensor(self, sensor: Sensor, clock_offset_ns: int, clock_skew_ppb: float) -> TruthSensor:
         """Where a sensor really sits, and how wrong its clock is."""
@@ -132,6 +124,10 @@ class Instruments:
     @cached_property
     def caster(self) -> Caster:
         return Caster(self.world)
+
+    @cached_property
+    def _visibility(self) -> Visibility:
+        return Visibility(self.caster)
 
     @cached_property
     def odometry(self) -> Odometry:
@@ -173,16 +169,15 @@ class Instruments:
         rng = np.random.default_rng([self.world.seed, round(t * 1e6), zlib.crc32(lidar.encode())])
         return lidar_sweep(self.caster, sensor, t, rng, self._mounted[lidar])
 
-    def _labelled(self, t: float) -> tuple[list[Actor], npt.NDArray[np.int64]]:
-        """Actors that are labelled at ``t``, and their indices in the world."""
-        here = self.world.ego.position(t)
-        away = [np.linalg.norm(actor.motion.position(t) - here) for actor in self.world.actors]
-        which = np.flatnonzero(np.array(away) < _LABELLED_M)
-        return [self.world.actors[i] for i in which], which
+    def _labelled(self, t: float) -> npt.NDArray[np.int64]:
+        """Indices in the world of the actors that are labelled at ``t``."""
+        away = self.world.motions.pose(t).translation - self.world.ego.position(t)
+        return np.flatnonzero(np.einsum("kj,kj->k", away, away) < _LABELLED_M**2)
 
-    def _shares(self, sensor: Sensor, which: npt.NDArray[np.int64], t: float) -> npt.NDArray[np.float32]:
-        shares = visible_share(self.caster, t, self._world_SE3(sensor, t), partial(in_view, sensor), which)
-        return shares.astype(np.float32)
+    def _shares(self, sensors: Sequence[Sensor], which: npt.NDArray[np.int64], t: float) -> npt.NDArray[np.float32]:
+        """(sensors, K) what each could see of actors ``which``."""
+        eyes = [(self._world_SE3(sensor, t), partial(in_view, sensor)) for sensor in sensors]
+        return self._visibility.shares(t, eyes, which).astype(np.float32)
 
     def _world_SE3(self, sensor: Sensor, t: float) -> SE3:
         return self.world.ego.pose(t) @ self._mounted[sensor.name]

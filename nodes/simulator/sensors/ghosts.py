@@ -29,7 +29,7 @@ def ghosts(caster: Caster, radar: SE3, instants: FloatArray, targets: Targets, t
     if not len(bodies.distance):
         return bodies
     walls = _walls(caster, radar[1], float(instants[1]))
-    return Targets.joined([_of_ego(bodies), *(_of_wall(caster, radar, instants, bodies, *wall) for wall in walls)])
+    return Targets.joined([_of_ego(bodies), *([_of_walls(caster, radar, instants, bodies, walls)] if walls else [])])
 
 
 def _of_ego(bodies: Targets) -> Targets:
@@ -43,7 +43,7 @@ def _walls(caster: Caster, odom_SE3_radar: SE3, t: float) -> list[tuple[FloatArr
     """Upright flat surfaces around the radar: a point (3,) and the unit normal (3,) of each, nearest first."""
     azimuth = (np.arange(_LOOKS) + 0.5) * (2 * np.pi / _LOOKS)
     looks = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(_LOOKS)], axis=1)
-    hits = caster.cast(np.broadcast_to(odom_SE3_radar.translation, looks.shape), looks, t)
+    hits = caster.cast(odom_SE3_radar.translation, looks, t)
     normal = hits.normal.astype(np.float64)
     good = (hits.actor == STATIC) & np.isin(hits.material, _WALLS) & (np.abs(normal[:, 2]) < 0.1)
     found: list[tuple[FloatArray, FloatArray]] = []
@@ -56,32 +56,40 @@ def _walls(caster: Caster, odom_SE3_radar: SE3, t: float) -> list[tuple[FloatArr
     return found
 
 
-def _of_wall(
-    caster: Caster, radar: SE3, instants: FloatArray, bodies: Targets, point: FloatArray, normal: FloatArray
+def _of_walls(
+    caster: Caster, radar: SE3, instants: FloatArray, bodies: Targets, walls: list[tuple[FloatArray, FloatArray]]
 ) -> Targets:
-    """Mirror images behind one wall, where the wall is really there at the point of reflection."""
-    height = (bodies.position - point) @ normal
+    """Mirror images behind walls, where a wall is really there at the point of reflection."""
+    n = len(bodies.distance)
+    bodies = bodies.pick(np.tile(np.arange(n), len(walls)))
+    point, normal = (np.repeat([wall[i] for wall in walls], n, axis=0) for i in (0, 1))
+    height = _dot(bodies.position - point, normal)
     image = bodies.position - 2.0 * height[:, None] * normal
     offset = image - radar.translation[1]
     distance = np.linalg.norm(offset, axis=1)
     sight = offset / distance[:, None]
-    hits = caster.cast(np.broadcast_to(radar.translation[1], sight.shape), sight, float(instants[1]))
-    towards = (radar.translation[1] - point) @ normal
+    towards = _dot(radar.translation[1] - point, normal)
     with np.errstate(divide="ignore", invalid="ignore"):
         to_wall = distance * towards / (towards + height)
+    hits = caster.cast(radar.translation[1], sight, float(instants[1]))
     on_wall = (hits.actor == STATIC) & (np.abs(hits.distance - to_wall) < 0.3) & (height > 0.2)
     keep = np.flatnonzero(on_wall)
     step = instants[2] - instants[0]
     own = (radar.translation[2] - radar.translation[0]) / step
-    velocity = np.array([caster.world.actors[index].motion.velocity(instants[1]) for index in bodies.owner[keep]])
-    mirrored = velocity.reshape(-1, 3) - 2.0 * (velocity.reshape(-1, 3) @ normal)[:, None] * normal
+    velocity = caster.world.motions.velocity(instants[1])[bodies.owner[keep]]
+    mirrored = velocity - 2.0 * _dot(velocity, normal[keep])[:, None] * normal[keep]
     farther_db = 40.0 * np.log10(bodies.distance[keep] / distance[keep])
     return Targets(
         position=image[keep],
         sight=sight[keep],
         local=sight[keep] @ radar.rotation[1],
         distance=distance[keep],
-        rate=np.einsum("nj,nj->n", mirrored - own, sight[keep]),
+        rate=_dot(mirrored - own, sight[keep]),
         power_db=bodies.power_db[keep] + 2.0 * _BOUNCE_DB + farther_db,
         owner=bodies.owner[keep],
     )
+
+
+def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
+    """(N,) products of vectors (N, 3)."""
+    return np.asarray(np.einsum("nj,nj->n", a, b))

@@ -11,6 +11,7 @@ with T the threshold over the receiver's noise. No weather here.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from calibration.rig import LidarSensor
 from calibration.se3 import SE3, FloatArray
 from nodes.simulator.sensors.beams import Unit, unit_of
 from nodes.simulator.sensors.raycast import NOTHING, Caster, Hits
-from nodes.simulator.sensors.reflect import SEE_THROUGH, reading, reflectance
+from nodes.simulator.sensors.reflect import SEE_THROUGH, Float32, reading, reflectance
 from pipeline.core.messages import POINT, PointCloud
 from pipeline.core.settings import Settings
 
@@ -64,107 +65,110 @@ def lidar_sweep(
     Returns:
         The cloud, in order of firing, and for each point the index of its actor, `STATIC` or `BETWEEN`.
     """
-    unit = unit_of(sensor)
-    pulses = _fire(unit, sensor.sweep_ns * 1e-9, t_end)
-    odom_SE3_lidar = caster.world.ego.pose(pulses.column_t) @ (ego_SE3_lidar or sensor.ego_SE3_sensor)
-    n = pulses.columns * unit.beams
-    direction = np.matmul(pulses.direction, np.swapaxes(odom_SE3_lidar.rotation, -1, -2)).reshape(n, 3)
+    unit, pulses = unit_of(sensor), _pulses(sensor)
+    odom_SE3_lidar = caster.world.ego.pose(t_end + pulses.column_t) @ (ego_SE3_lidar or sensor.ego_SE3_sensor)
+    turn = np.swapaxes(odom_SE3_lidar.rotation, -1, -2).astype(np.float32)
+    direction = np.matmul(pulses.direction, turn).reshape(-1, 3)
     origin = np.repeat(odom_SE3_lidar.translation, unit.beams, axis=0)
-    echo = _echoes(caster, origin, direction, pulses.t, unit, settings)
+    echo = _echoes(caster, origin, direction, t_end + pulses.t, unit, settings)
     distance, actor = _mixed(echo, unit, pulses, settings, rng)
 
-    chance = ndtr(settings.threshold * (echo.strength - 1.0)) * (1.0 - settings.dropout)
-    heard = rng.random(n) < chance
-    sigma = np.hypot(unit.range_sigma, settings.weak_range_sigma / np.maximum(echo.strength, 0.5))
-    measured = distance + sigma * rng.standard_normal(n)
-    heard &= (measured > unit.min_range) & (measured < unit.max_range)
-    keep = np.flatnonzero(heard)
+    lit = np.flatnonzero(echo.strength > 0.0)
+    strength = echo.strength[lit]
+    chance = ndtr(settings.threshold * (strength - 1.0)) * (1.0 - settings.dropout)
+    sigma = np.hypot(np.float32(unit.range_sigma), settings.weak_range_sigma / np.maximum(strength, 0.5))
+    measured = distance[lit] + sigma * rng.standard_normal(len(lit), np.float32)
+    heard = (rng.random(len(lit)) < chance) & (measured > unit.min_range) & (measured < unit.max_range)
+    keep = lit[heard]
     points = np.zeros(len(keep), POINT)
-    xyz = pulses.direction.reshape(n, 3)[keep] * measured[keep, None]
+    xyz = pulses.direction.reshape(-1, 3)[keep] * measured[heard, None]
     points["x"], points["y"], points["z"] = xyz.T
-    bright = echo.bright[keep] * (1.0 + settings.intensity_sigma * rng.standard_normal(len(keep)))
+    bright = echo.bright[keep] * (1.0 + settings.intensity_sigma * rng.standard_normal(len(keep), np.float32))
     points["intensity"] = np.round(255.0 * np.clip(bright, 0.0, 1.0)) / 255.0
-    points["t_ns"] = np.rint((pulses.t[keep] - t_end) * 1e9)
+    points["t_ns"] = np.rint(pulses.t[keep] * 1e9)
     points["ring"] = keep % unit.beams
     return PointCloud(points=points), actor[keep]
 
 
 class _Pulses(NamedTuple):
-    """All pulses of a sweep, M columns of B beams. t: (M * B,) s; column_t: (M,) s, in its middle.
-
-    direction: (M, B, 3) in the LiDAR's frame.
+    """All pulses of a sweep, M columns of B beams. t: (M * B,) s, from the sweep's end, negative; column_t: (M,) in the
+    middle of each column. direction: (M, B, 3) float32 in the LiDAR's frame.
     """
 
     t: FloatArray
     column_t: FloatArray
-    direction: FloatArray
+    direction: Float32
 
     @property
     def columns(self) -> int:
         return len(self.column_t)
 
 
-def _fire(unit: Unit, sweep_s: float, t_end: float) -> _Pulses:
+@functools.lru_cache(maxsize=8)
+def _pulses(sensor: LidarSensor) -> _Pulses:
+    """Those of every sweep of a LiDAR."""
+    unit, sweep_s = unit_of(sensor), sensor.sweep_ns * 1e-9
     columns = max(round(sweep_s / unit.column_s), 1)
-    start = t_end - sweep_s + np.arange(columns) * (sweep_s / columns)
+    start = np.arange(columns) * (sweep_s / columns) - sweep_s
     turned = np.pi - 2 * np.pi * (np.arange(columns)[:, None] / columns + unit.fires / sweep_s)  # clockwise
     azimuth = turned + unit.azimuth
     level = np.cos(unit.elevation)
     up = np.broadcast_to(np.sin(unit.elevation), azimuth.shape)
     direction = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), up], axis=-1)
     t = start[:, None] + unit.fires
-    return _Pulses(t.reshape(-1), t.mean(axis=1), direction)
+    return _Pulses(t.reshape(-1), t.mean(axis=1), direction.astype(np.float32))
 
 
 class _Echoes(NamedTuple):
-    """The strongest echo of each pulse. strength: over the threshold. bright: intensity before noise, 0..1."""
+    """The strongest echo of each pulse. strength: over the threshold, 0 where none. bright: intensity before noise,
+    0..1."""
 
-    distance: FloatArray
+    distance: Float32
     actor: npt.NDArray[np.int32]
-    strength: FloatArray
-    bright: FloatArray
+    strength: Float32
+    bright: Float32
 
     def replace(self, which: npt.NDArray[np.int64], by: _Echoes) -> None:
         """Put other echoes in place of those of some pulses."""
-        self.distance[which], self.actor[which] = by.distance, by.actor
-        self.strength[which], self.bright[which] = by.strength, by.bright
+        for column, new in zip(self, by, strict=True):
+            column[which] = new
 
 
 def _echoes(
-    caster: Caster, origin: FloatArray, direction: FloatArray, t: FloatArray, unit: Unit, settings: LidarSettings
+    caster: Caster,
+    origin: FloatArray,
+    direction: Float32,
+    t: FloatArray,
+    unit: Unit,
+    settings: LidarSettings,
 ) -> _Echoes:
     """Cast, and cast on behind glass, which sends little back and lets most through."""
     hits = caster.cast(origin, direction, t)
-    best = _echo(hits, direction, hits.distance, 1.0, unit)
+    best = _echo(hits, 1.0, unit)
     which = np.flatnonzero(SEE_THROUGH[hits.material] & (hits.actor != NOTHING))
-    travelled, through = hits.distance[which], 1.0
+    beyond, through = hits.distance[which], 1.0
     for _ in range(_PANES):
         if not len(which):
             break
         through *= settings.pane
-        travelled = travelled + _STEP
-        start = origin[which] + direction[which] * travelled[:, None]
-        behind = caster.cast(start, direction[which], t[which])
-        travelled = travelled + behind.distance
-        echo = _echo(behind, direction[which], travelled, through, unit)
+        behind = caster.cast(origin[which], direction[which], t[which], beyond + np.float32(_STEP))
+        echo = _echo(behind, through, unit)
         stronger = echo.strength > best.strength[which]
         best.replace(which[stronger], _Echoes._make(column[stronger] for column in echo))
         on = SEE_THROUGH[behind.material] & (behind.actor != NOTHING)
-        which, travelled = which[on], travelled[on]
+        which, beyond = which[on], behind.distance[on]
     return best
 
 
-def _echo(hits: Hits, direction: FloatArray, distance: FloatArray, through: float, unit: Unit) -> _Echoes:
-    cosine = np.abs(np.einsum("ij,ij->i", hits.normal, direction.astype(np.float32)))
-    back = reflectance(hits.material, hits.colour, cosine)
-    strength = (through * (unit.clear_range**2 / 0.1)) * back / np.maximum(distance, 0.1) ** 2
-    strength[hits.actor == NOTHING] = 0.0
-    return _Echoes(distance, hits.actor, strength.astype(np.float64), reading(back * through).astype(np.float64))
+def _echo(hits: Hits, through: float, unit: Unit) -> _Echoes:
+    back = np.float32(through) * reflectance(hits.material, hits.colour, hits.cosine)
+    strength = np.float32(unit.clear_range**2 / 0.1) * back / np.maximum(hits.distance, 0.1) ** 2
+    return _Echoes(hits.distance.copy(), hits.actor, strength, reading(back))
 
 
 def _mixed(
     echo: _Echoes, unit: Unit, pulses: _Pulses, settings: LidarSettings, rng: np.random.Generator
-) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+) -> tuple[Float32, npt.NDArray[np.int32]]:
     """Where the beam, as wide as it is, straddles the edge of a surface with another close behind, one range for both.
 
     A beam touches the edge to its neighbour with the share of the step between them that it is wide. Only towards the

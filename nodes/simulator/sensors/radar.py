@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from calibration.rig import RadarSensor
 from calibration.se3 import SE3, FloatArray
@@ -27,19 +26,32 @@ from nodes.simulator.sensors.targets import FALSE_ALARM, Targets
 from pipeline.core.messages import RADAR_POINT, RadarScan
 
 _H = 1e-3  # s
+_MERGED_DB = 10.0  # below the threshold: the sum of several in a cell may still pass
 _UNDER_DB = -14.0  # what passes under a vehicle and comes back
 _HIDDEN_DB = -60.0
 _SWING = 0.9  # of the body's speed: how much faster or slower the parts of wheels and legs move
 
 
 class Reflectors:
-    """Everything in a world that a radar can see; made once for a drive."""
+    """Everything in a world that a radar can see; made once for a drive.
+
+    bodies: centres of all actors, each in the frame of its body. owner: (P,) whose they are. clutter: of what never
+    moves, odom frame.
+    """
 
     def __init__(self, caster: Caster) -> None:
         self.caster = caster
-        self.objects = [of_shape(actor.shape) for actor in caster.world.actors]
+        each = [of_shape(actor.shape) for actor in caster.world.actors]
+        self.bodies = Centres.joined(each)
+        self.owner = np.repeat(np.arange(len(each), dtype=np.int32), [len(centres.rcs) for centres in each])
         self.clutter = of_static(caster.world.static, caster.world.seed)
-        self.tree = cKDTree(self.clutter.position[:, :2]) if len(self.clutter.position) else None
+        self.clutter_xy = np.ascontiguousarray(self.clutter.position[:, :2].T)
+        self.clutter_reach = audible(self.clutter.rcs)
+
+
+def audible(rcs: FloatArray) -> FloatArray:
+    """(P,) how far a centre of ``rcs`` (P,), dBsm, can be heard at best, as a share of a radar's clear range."""
+    return np.asarray(10.0 ** ((rcs - 10.0 + _MERGED_DB) / 40.0))
 
 
 @functools.lru_cache(maxsize=2)
@@ -71,12 +83,9 @@ def radar_scan_owned(
     instants = np.array([t - _H, t, t + _H])
     radar = reflectors.caster.world.ego.pose(instants) @ (ego_SE3_radar or sensor.ego_SE3_sensor)
     seen = Targets.joined([_objects(reflectors, radar, instants, sensor, rng), _clutter(reflectors, radar, sensor)])
-    seen = seen.pick(np.flatnonzero(_possible(seen, kind, sensor)))
-    seen = seen._replace(power_db=_received(seen, kind))
-    seen = seen.pick(np.flatnonzero(seen.power_db > kind.threshold_db - 10.0))  # the sum of several may still pass
     seen = seen._replace(power_db=seen.power_db + _hidden(reflectors.caster, radar[1], seen, t))
     seen = Targets.joined([seen, ghosts(reflectors.caster, radar, instants, seen, kind.threshold_db)])
-    seen = seen.pick(np.flatnonzero(_possible(seen, kind, sensor) & (seen.power_db > kind.threshold_db - 10.0)))
+    seen = seen.pick(np.flatnonzero(_possible(seen, kind, sensor) & (seen.power_db > kind.threshold_db - _MERGED_DB)))
     if kind.satellites:
         seen = _with_satellites(seen, kind, rng)
     returns, owner = _detect(seen, kind, sensor, rng)
@@ -86,51 +95,74 @@ def radar_scan_owned(
 def _objects(
     reflectors: Reflectors, radar: SE3, instants: FloatArray, sensor: RadarSensor, rng: np.random.Generator
 ) -> Targets:
-    """All centres of all actors within reach. radar: odom_SE3_radar at three instants."""
-    parts = []
-    widest = type_of(sensor).field_of_view
-    for index, actor in enumerate(reflectors.caster.world.actors):
-        away = (actor.motion.position(instants[1]) - radar.translation[1]) @ radar.rotation[1]
-        distance, reach = np.hypot(away[0], away[1]), actor.size[0]
-        beside = np.abs(np.arctan2(away[1], away[0])) - widest
-        if distance > sensor.max_range_m + reach or (distance > reach and distance * np.sin(min(beside, 1.5)) > reach):
-            continue
-        centres = reflectors.objects[index]
-        bodies = actor.motion.pose(instants)
-        path = np.stack([bodies[i] @ centres.position for i in range(3)])
-        body = bodies[1].rotation
-        turned = centres._replace(normal=centres.normal @ body.T)
-        part = _targets(path, turned, radar, index)
-        speed = np.linalg.norm(actor.motion.velocity(instants[1]))
-        swing = np.where(centres.wheel, _SWING * speed * rng.uniform(-1.0, 1.0, len(centres.wheel)), 0.0)
-        heading = np.abs(np.einsum("j,pj->p", body[:, 0], part.sight))
-        parts.append(part._replace(rate=part.rate + swing * heading))
-    return Targets.joined(parts)
+    """Those of actors that may be heard, received. radar: odom_SE3_radar at three instants."""
+    world, kind = reflectors.caster.world, type_of(sensor)
+    poses = world.motions.pose(instants)
+    away = (poses.translation[:, 1] - radar.translation[1]) @ radar.rotation[1]
+    distance, reach = np.hypot(away[:, 0], away[:, 1]), world.sizes[:, 0]
+    beside = np.abs(np.arctan2(away[:, 1], away[:, 0])) - kind.field_of_view
+    outside = (distance > reach) & (distance * np.sin(np.minimum(beside, 1.5)) > reach)
+    near = (distance < sensor.max_range_m + reach) & ~outside
+    which = np.flatnonzero(near[reflectors.owner])
+    owner, centres = reflectors.owner[which], reflectors.bodies.pick(which)
+    turn = poses.rotation[owner, 1]
+    position = _placed(turn, centres.position) + poses.translation[owner, 1]
+    turned = centres._replace(normal=_placed(turn, centres.normal))
+    seen, heard = _heard(position, turned, owner, radar[1], sensor)
+
+    owner, local, wheel = owner[heard], centres.position[heard], centres.wheel[heard]
+    before, after = (_placed(poses.rotation[owner, i], local) + poses.translation[owner, i] for i in (0, 2))
+    speed = np.linalg.norm(world.motions.velocity(instants[1]), axis=1)[owner]
+    swing = np.where(wheel, _SWING * speed * rng.uniform(-1.0, 1.0, len(wheel)), 0.0)
+    heading = np.abs(np.einsum("pj,pj->p", poses.rotation[owner, 1, :, 0], seen.sight))
+    return seen._replace(rate=_rate(before, after, radar) + swing * heading)
 
 
 def _clutter(reflectors: Reflectors, radar: SE3, sensor: RadarSensor) -> Targets:
-    if reflectors.tree is None:
-        return Targets.joined([])
-    near = np.array(reflectors.tree.query_ball_point(radar.translation[1, :2], sensor.max_range_m), dtype=np.int64)
-    near.sort()
-    centres = Centres._make(column[near] for column in reflectors.clutter)
-    return _targets(np.stack([centres.position] * 3), centres, radar, STATIC)
+    """What stands around and may be heard, received."""
+    kind, ahead = type_of(sensor), radar.rotation[1, :2, 0]
+    x, y = reflectors.clutter_xy - radar.translation[1, :2, None]
+    distance = np.sqrt(x * x + y * y)
+    near = distance < np.minimum(kind.clear_range_m * reflectors.clutter_reach, sensor.max_range_m)
+    near &= x * ahead[0] + y * ahead[1] > (np.cos(kind.field_of_view) - 0.1) * distance
+    which = np.flatnonzero(near)
+    centres = reflectors.clutter.pick(which)
+    seen, heard = _heard(centres.position, centres, np.full(len(which), STATIC, np.int32), radar[1], sensor)
+    return seen._replace(rate=_rate(centres.position[heard], centres.position[heard], radar))
 
 
-def _targets(path: FloatArray, centres: Centres, radar: SE3, owner: int) -> Targets:
-    """path: (3, P, 3) m, odom, of the centres before, at and after the instant; normals of ``centres`` in odom axes."""
-    offset = path - radar.translation[:, None]
-    distance = np.linalg.norm(offset, axis=-1)
-    sight = offset[1] / np.maximum(distance[1], 0.1)[:, None]
-    return Targets(
-        position=path[1],
+def _heard(
+    position: FloatArray, centres: Centres, owner: npt.NDArray[np.int32], radar: SE3, sensor: RadarSensor
+) -> tuple[Targets, npt.NDArray[np.int64]]:
+    """Of centres at ``position`` (P, 3), with normals in odom axes, those whose sum with others may pass the threshold,
+    with their SNR but without their rates; and which they are."""
+    offset = position - radar.translation
+    distance = np.linalg.norm(offset, axis=1)
+    sight = offset / np.maximum(distance, 0.1)[:, None]
+    seen = Targets(
+        position=position,
         sight=sight,
-        local=sight @ radar.rotation[1],
-        distance=distance[1],
-        rate=(distance[2] - distance[0]) / (2 * _H),
+        local=sight @ radar.rotation,
+        distance=distance,
+        rate=np.zeros(len(distance)),
         power_db=centres.towards(-sight),
-        owner=np.full(len(sight), owner, np.int32),
+        owner=owner,
     )
+    kind = type_of(sensor)
+    seen = seen._replace(power_db=_received(seen, kind))
+    heard = np.flatnonzero(_possible(seen, kind, sensor) & (seen.power_db > kind.threshold_db - _MERGED_DB))
+    return seen.pick(heard), heard
+
+
+def _placed(turn: FloatArray, vectors: FloatArray) -> FloatArray:
+    """(P, 3) vectors turned, each by its own rotation (P, 3, 3)."""
+    return np.asarray(np.einsum("pij,pj->pi", turn, vectors))
+
+
+def _rate(before: FloatArray, after: FloatArray, radar: SE3) -> FloatArray:
+    """(P,) m/s at which the distance of points changes that are at ``before`` and ``after`` (P, 3) the instant."""
+    first, last = (np.linalg.norm(x - radar.translation[i], axis=1) for x, i in ((before, 0), (after, 2)))
+    return np.asarray((last - first) / (2 * _H))
 
 
 def _possible(targets: Targets, kind: RadarType, sensor: RadarSensor) -> npt.NDArray[np.bool_]:
@@ -162,8 +194,7 @@ def _hidden(caster: Caster, odom_SE3_radar: SE3, targets: Targets, t: float) -> 
     """(N,) dB lost where something else is in the way: a vehicle lets a little pass underneath, a wall nothing."""
     if not len(targets.distance):
         return np.zeros(0)
-    origin = np.broadcast_to(odom_SE3_radar.translation, targets.sight.shape)
-    hits = caster.cast(origin, targets.sight, t)
+    hits = caster.cast(odom_SE3_radar.translation, targets.sight, t)
     blocked = (hits.actor != targets.owner) & (hits.distance < targets.distance - 0.15)
     inside = (hits.actor == STATIC) & (targets.owner == STATIC) & (hits.distance < targets.distance - 0.3)
     over = [actor.kind in ("car", "truck", "bus", "trailer") for actor in caster.world.actors]
@@ -244,9 +275,7 @@ def _cells(targets: Targets, kind: RadarType, rng: np.random.Generator) -> _Cell
     start = rng.random(4)
     keys = [targets.distance / kind.range_m, targets.local[:, 1] / kind.azimuth, targets.rate / kind.doppler_mps]
     keys.append(targets.local[:, 2] / kind.elevation if kind.elevation else np.zeros(n))
-    where = np.floor(np.stack(keys, axis=1) + start).astype(np.int64)
-    _, cell = np.unique(where, axis=0, return_inverse=True)
-    cell = cell.reshape(-1)
+    _, cell = np.unique(_numbered(np.floor(np.stack(keys) + start[:, None]).astype(np.int64)), return_inverse=True)
     k = int(cell.max(initial=-1)) + 1
     # each centre fluctuates from cycle to cycle (Swerling III) and has a phase of its own
     power = 10.0 ** (targets.power_db / 10.0) * rng.gamma(2.0, 0.5, n)
@@ -266,6 +295,15 @@ def _cells(targets: Targets, kind: RadarType, rng: np.random.Generator) -> _Cell
     return _Cells(
         real**2 + imaginary**2, mean(targets.distance), mean(targets.rate), mean(targets.local[:, 1]), up, owner
     )
+
+
+def _numbered(where: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n,) one number for each column of ``where`` (axes, n): the same for the same cell alone."""
+    out = np.zeros(where.shape[1], np.int64)
+    for axis in where:
+        low, high = axis.min(initial=0), axis.max(initial=0)
+        out = out * (high - low + 1) + (axis - low)
+    return out
 
 
 def _false_alarms(kind: RadarType, sensor: RadarSensor, rng: np.random.Generator) -> _Cells:

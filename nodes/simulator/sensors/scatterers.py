@@ -43,6 +43,9 @@ class Centres(NamedTuple):
         loss = np.where(cosine < 0.0, 2.0 * _FLOOR_DB, loss)  # from behind: the body is between
         return np.asarray(self.rcs + np.where((self.normal == 0).all(axis=1), 0.0, loss))
 
+    def pick(self, which: npt.NDArray[np.int64]) -> Centres:
+        return Centres._make(column[which] for column in self)
+
     @staticmethod
     def joined(parts: list[Centres]) -> Centres:
         if not parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,41 +19,54 @@ _TOLERANCE = 0.1  # m
 
 InView: TypeAlias = Callable[[FloatArray], npt.NDArray[np.bool_]]
 """(N, 3) points in the sensor's frame -> (N,) whether they lie in its field of view."""
+Eye: TypeAlias = tuple[SE3, InView]
+"""A sensor: ``odom_SE3_sensor``, and where it looks."""
 
 
-def visible_share(
-    caster: Caster,
-    t: float,
-    odom_SE3_sensor: SE3,
-    in_view: InView,
-    which: npt.NDArray[np.integer[Any]] | None = None,
-) -> FloatArray:
-    """(K,) for each actor of the world the share, 0..1, of its surface that faces the sensor at ``t``, lies in view and
-    is not hidden by anything else. What an object hides of itself counts as seen.
+class Visibility:
+    """What sensors can see of the actors of a world."""
 
-    Args:
-        which: (K,) indices of the actors that are asked for; None = all.
-    """
-    asked = np.arange(len(caster.world.actors)) if which is None else np.asarray(which)
-    if not len(asked):
-        return np.zeros(0)
-    actors = [caster.world.actors[int(index)] for index in asked]
-    poses = [actor.motion.pose(t) for actor in actors]
-    surfaces = [_surface(actor.shape) for actor in actors]
-    turn = np.array([pose.rotation for pose in poses])
-    place = np.array([pose.translation for pose in poses])
-    point = np.matmul(np.array([at for at, _ in surfaces]), turn.transpose(0, 2, 1)) + place[:, None]  # (K, S, 3)
-    normal = np.matmul(np.array([n for _, n in surfaces]), turn.transpose(0, 2, 1))
-    sight = (point - odom_SE3_sensor.translation).reshape(-1, 3)
-    facing = np.einsum("ij,ij->i", normal.reshape(-1, 3), sight) < 0
-    good = facing & in_view(odom_SE3_sensor.inverse() @ point.reshape(-1, 3))
-    tried = np.flatnonzero(good)
-    distance = np.maximum(np.linalg.norm(sight[tried], axis=1), 1e-6)
-    origin = np.broadcast_to(odom_SE3_sensor.translation, (len(tried), 3))
-    hits = caster.cast(origin, sight[tried] / distance[:, None], t)
-    good[tried] = (hits.actor == asked[tried // SAMPLES]) | (hits.distance > distance - _TOLERANCE)
-    shown = np.maximum(facing.reshape(-1, SAMPLES).sum(axis=1), 1)
-    return np.asarray(good.reshape(-1, SAMPLES).sum(axis=1) / shown)
+    def __init__(self, caster: Caster) -> None:
+        self._caster = caster
+        surfaces = [_surface(actor.shape) for actor in caster.world.actors]
+        self._points = np.array([points for points, _ in surfaces]).reshape(-1, SAMPLES, 3)
+        self._normals = np.array([normals for _, normals in surfaces]).reshape(-1, SAMPLES, 3)
+
+    def shares(self, t: float, eyes: Sequence[Eye], which: npt.NDArray[np.integer[Any]]) -> FloatArray:
+        """(E, K) for each sensor and each of actors ``which`` the share, 0..1, of its surface that faces the sensor at
+        ``t``, lies in view and is not hidden by anything else. What an object hides of itself counts as seen.
+
+        The sensors should sit on one vehicle: their rays are cast together.
+        """
+        poses = self._caster.world.motions.pose(t)[which]
+        turn = np.swapaxes(poses.rotation, -1, -2)
+        points = (np.matmul(self._points[which], turn) + poses.translation[:, None]).reshape(-1, 3)
+        normals = np.matmul(self._normals[which], turn).reshape(-1, 3)
+        owner = np.repeat(which, SAMPLES)
+        good = np.zeros((len(eyes), len(points)), bool)
+        shown = np.zeros((len(eyes), len(which)))
+        sights = []
+        for e, (odom_SE3_sensor, in_view) in enumerate(eyes):
+            sight = points - odom_SE3_sensor.translation
+            facing = np.flatnonzero(np.einsum("ij,ij->i", normals, sight) < 0)
+            shown[e] = np.bincount(facing // SAMPLES, minlength=len(which))
+            tried = facing[in_view(sight[facing] @ odom_SE3_sensor.rotation)]
+            good[e, tried] = True
+            sights.append(sight[tried])
+        good[good] = self._reached(t, [pose.translation for pose, _ in eyes], sights, owner[np.nonzero(good)[1]])
+        return np.asarray(good.reshape(len(eyes), -1, SAMPLES).sum(axis=-1) / np.maximum(shown, 1))
+
+    def _reached(
+        self, t: float, places: list[FloatArray], sights: list[FloatArray], owner: npt.NDArray[np.integer[Any]]
+    ) -> npt.NDArray[np.bool_]:
+        """Whether nothing but its owner is before a point. sights: to the points, of one sensor after the other."""
+        if not len(owner):
+            return np.zeros(0, bool)
+        sight = np.concatenate(sights)
+        origin = np.repeat(places, [len(s) for s in sights], axis=0)
+        distance = np.maximum(np.linalg.norm(sight, axis=1), 1e-6)
+        hits = self._caster.cast(origin, sight / distance[:, None], t)
+        return np.asarray((hits.actor == owner) | (hits.distance > distance - _TOLERANCE))
 
 
 @functools.cache

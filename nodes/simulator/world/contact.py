@@ -49,12 +49,11 @@ def time_to_collision(world: World, t: float) -> FloatArray:
     k = len(world.actors)
     if not k:
         return np.zeros(0)
-    ego = world.ego_box(t)
-    boxes = [actor.box(t) for actor in world.actors]
+    ego, boxes = world.ego_box(t), world.boxes(t)
     pairs = np.empty((k, 2, 7))
     pairs[:, 0] = [*ego.translation[:2], ego.yaw, *world.ego.velocity(t)[:2], *np.array(world.ego_size[:2]) / 2]
-    pairs[:, 1, :2] = [box.translation[:2] for box in boxes]
-    pairs[:, 1, 2] = [box.yaw for box in boxes]
-    pairs[:, 1, 3:5] = world.velocities(t)[:, :2]
-    pairs[:, 1, 5:] = [np.array(actor.size[:2]) / 2 for actor in world.actors]
+    pairs[:, 1, :2] = boxes.translation[:, :2]
+    pairs[:, 1, 2] = boxes.yaw
+    pairs[:, 1, 3:5] = world.motions.velocity(t)[:, :2]
+    pairs[:, 1, 5:] = 0.5 * world.sizes[:, :2]
     return first_contact(pairs[..., :2], pairs[..., 2], pairs[..., 5:], pairs[..., 3:5])

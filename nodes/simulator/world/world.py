@@ -8,15 +8,16 @@ is the road.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from calibration.se3 import SE3
+from calibration.se3 import SE3, trusted
 from nodes.simulator.world.environment import Light, Weather
 from nodes.simulator.world.mesh import Mesh
-from nodes.simulator.world.motion import Motion
+from nodes.simulator.world.motion import Motion, Motions
 from pipeline.core.messages import CLASSES
 from pipeline.core.truth import MANOEUVRES
 
@@ -99,6 +100,17 @@ class World:
         length, _, height = self.ego_size
         return self.ego.pose(t) @ SE3(np.eye(3), np.array([0.5 * length - self.ego_tail, 0.0, 0.5 * height]))
 
-    def velocities(self, t: float) -> npt.NDArray[np.float64]:
-        """(K, 3) float64 m/s of every actor over ground, odom axes."""
-        return np.array([actor.motion.velocity(t) for actor in self.actors]).reshape(-1, 3)
+    @cached_property
+    def motions(self) -> Motions:
+        """Of all actors, in their order."""
+        return Motions([actor.motion for actor in self.actors])
+
+    @cached_property
+    def sizes(self) -> npt.NDArray[np.float64]:
+        """(K, 3) length, width, height of all actors' boxes, m."""
+        return np.array([actor.size for actor in self.actors], dtype=np.float64).reshape(-1, 3)
+
+    def boxes(self, t: float) -> SE3:
+        """``odom_SE3_box`` of all K actors, origin at the box's centre."""
+        poses = self.motions.pose(t)
+        return trusted(poses.rotation, poses.translation + 0.5 * self.sizes[:, 2:] * poses.rotation[..., 2])

@@ -142,7 +142,7 @@ def test_boxes_hold_what_the_sensors_see(name: str) -> None:
         for camera in _RIG.cameras:
             exposure = instruments._exposure(camera.name, t)
             cam_SE3_world = instruments._world_SE3(camera, t).inverse()
-            edges = image_boxes(world.actors, t, cam_SE3_world, camera.intrinsics, camera.width, camera.height)
+            edges = image_boxes(world, np.arange(len(world.actors)), t, cam_SE3_world, camera)
             for actor, (left, top, right, bottom) in zip(world.actors, edges, strict=True):
                 row, column = np.nonzero(exposure.object_id == actor.object_id)
                 if len(row):

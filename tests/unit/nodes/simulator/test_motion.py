@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
-from nodes.simulator.world.motion import Motion
-from tests.simulated import straight, street_world
+from nodes.simulator.world.gait import Gaits, phase
+from nodes.simulator.world.motion import Motion, Motions
+from tests.simulated import actor, straight, street_world
 
 
 def test_velocity_and_acceleration_are_derivatives_of_the_position() -> None:
@@ -45,3 +48,35 @@ def test_wrong_sizes_are_refused() -> None:
 def test_boxes_stand_on_the_ground_with_their_middle_at_half_height() -> None:
     car = street_world().actors[0]
     np.testing.assert_allclose(car.box(1.0).translation, [28.0, -2.0, 0.5 * car.size[2]], atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 6))
+def test_many_bodies_at_once_are_where_each_is(seed: int, count: int) -> None:
+    """Inside and outside their samples, moving and standing, at one time and at several."""
+    rng = np.random.default_rng(seed)
+    motions = [Motion.standing(rng.normal(0.0, 9.0, 3), 1.0)]
+    for _ in range(count):
+        times = np.cumsum(rng.uniform(0.02, 0.5, rng.integers(2, 30))) - 1.0
+        motions.append(Motion(times, *np.split(rng.normal(0.0, 3.0, (6, len(times))).T, [3], axis=1)[:1], times**2))
+    together = Motions(motions)
+    for t in (0.3, rng.uniform(-3.0, 9.0, 5)):
+        poses = together.pose(t)
+        for m, motion in enumerate(motions):
+            np.testing.assert_allclose(poses.translation[m], motion.position(t), rtol=1e-9, atol=1e-7)
+            np.testing.assert_allclose(poses.rotation[m], motion.pose(t).rotation, atol=1e-7)
+            np.testing.assert_allclose(together.velocity(t)[m], motion.velocity(t), rtol=1e-9, atol=1e-6)
+            np.testing.assert_allclose(together.yaw_rate(t)[m], motion.yaw_rate(t), rtol=1e-9, atol=1e-6)
+            np.testing.assert_allclose(together.acceleration(t)[m], motion.acceleration(t), rtol=1e-9, atol=1e-5)
+
+
+def test_no_bodies() -> None:
+    assert Motions([]).pose(1.0).shape == (0,)
+    assert Motions([]).velocity([1.0, 2.0]).shape == (0, 2, 3)
+
+
+def test_gaits_at_once_are_those_of_each() -> None:
+    walks = [actor(i, ("adult", "child", "sedan")[i % 3], straight((0.0, i), 0.4 * i, 0.3 * i)) for i in range(9)]
+    gaits = Gaits(walks)
+    for t in np.random.default_rng(0).uniform(-0.5, 5.5, 37):
+        assert gaits.phases(t).tolist() == [int(phase(each, t)) for each in walks]
