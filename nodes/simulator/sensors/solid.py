@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import open3d as o3d
 
 from calibration.se3 import SE3
 from nodes.simulator.world.gait import phase
@@ -46,10 +45,7 @@ class Solid:
         self._colour[:-1, :3] = mesh.colour
         counts = [len(m.triangles) for m in meshes]
         self.owner = np.append(np.repeat(np.array(owners, np.int32), counts), np.int32(NOTHING))
-        self._scene = None
-        if len(mesh.triangles):
-            self._scene = o3d.t.geometry.RaycastingScene(nthreads=_THREADS)
-            self._scene.add_triangles(_tensor(mesh.vertices), _tensor(mesh.triangles))
+        self._scene = _hierarchy(mesh) if len(mesh.triangles) else None
 
     def colours(self, triangle: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
         """(N, 3) sRGB of triangles (N,)."""
@@ -115,5 +111,15 @@ def wardrobe(names: tuple[str, ...]) -> Wardrobe:
     return Wardrobe(names)
 
 
+def _hierarchy(mesh: Mesh) -> Any:
+    import open3d as o3d  # takes a second, and processes that play a camera or an IMU cast no rays
+
+    scene = o3d.t.geometry.RaycastingScene(nthreads=_THREADS)
+    scene.add_triangles(_tensor(mesh.vertices), _tensor(mesh.triangles))
+    return scene
+
+
 def _tensor(array: npt.NDArray[Any]) -> Any:
-    return o3d.core.Tensor.from_numpy(np.ascontiguousarray(array))
+    from open3d.core import Tensor
+
+    return Tensor.from_numpy(np.ascontiguousarray(array))
