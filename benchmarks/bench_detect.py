@@ -54,6 +54,11 @@ def _generated() -> list[dict[str, Any]]:
         _sweep_row("generated", [_cloud(drive, drive.rig.lidars[0])]),
         _cycle_row("generated", drive, drive.rig.radars[0]),
         *_image_rows("generated, painted blobs", drive, drive.rig.cameras[0], ColourBlobsSettings()),
+        *(
+            row
+            for name, of in _networks()
+            for row in _image_rows(f"generated, {name}", drive, drive.rig.cameras[0], of)
+        ),
     ]
 
 
@@ -63,13 +68,18 @@ def _pandaset() -> list[dict[str, Any]]:
     rows = [_sweep_row("PandaSet, both LiDARs", clouds), _sweep_row("PandaSet, Pandar64", clouds[:1])]
     front = drive.rig["front"]
     assert isinstance(front, CameraSensor)
+    return rows + [row for name, of in _networks() for row in _image_rows(f"PandaSet, {name}", drive, front, of)]
+
+
+def _networks() -> list[tuple[str, OnnxDetector]]:
+    """Our camera network; beside it the peer, where its weights are on this machine (`syncline models fetch`)."""
+    ours = OnnxDetector(weights="camera_simulated", layout="centre", band=None)
     try:
         resolve("fastestdet")
-    except BadInput:  # `syncline models fetch` gets them
-        return rows
-    for name, settings in (("whole image", OnnxDetector(band=None)), ("image and band", OnnxDetector())):
-        rows += _image_rows(f"PandaSet, FastestDet, {name}", drive, front, settings)
-    return rows
+    except BadInput:
+        return [("CentreNet", ours)]
+    peer = OnnxDetector(band=None)
+    return [("CentreNet", ours), ("FastestDet, whole image", peer), ("FastestDet, image and band", OnnxDetector())]
 
 
 def _astyx() -> list[dict[str, Any]]:
@@ -122,7 +132,7 @@ def _image_rows(
         lambda: decode_image(image, sensor, "benchmark"),
     )
     rows = [_row(f"image {image.width}x{image.height}, decoding included ({name})", ours, limit, "decoding alone")]
-    if isinstance(settings, OnnxDetector) and settings.band is None:
+    if isinstance(settings, OnnxDetector) and settings.band is None and settings.layout == "fastestdet":
         once, _ = _medians(lambda: detector(small), lambda: None)
         rows.append(_row("image 352x352: the network, one run", once, 4.7, "model card, one core"))
     return rows

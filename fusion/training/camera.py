@@ -30,15 +30,16 @@ _STATE = "state.safetensors"
 
 class CameraTraining(Settings, frozen=True):
     """steps: optimizer steps of `batch` random views of height x width pixels each. channels: width of the network.
-    rate: peak of the learning rate, which rises over the first tenth (Smith and Topin, 2018). average: share of the
-    running weights kept at each step."""
+    edges: weight of the boxes' loss beside that of the heat maps. rate: peak of the learning rate, which rises over the
+    first tenth (Smith and Topin, 2018). average: share of the running weights kept at each step."""
 
-    steps: int = 1800
+    steps: int = 12000
     batch: int = 8
     height: int = 160
     width: int = 256
     channels: int = 32
-    rate: float = 3e-3
+    edges: float = 5.0
+    rate: float = 4e-3
     decay: float = 1e-3
     average: float = 0.996
     seed: int = 0
@@ -96,7 +97,7 @@ def train(
             grid = net(bgr.float().contiguous(memory_format=torch.channels_last))
         of_heat, of_edges = loss(grid.float(), *wanted)
         optimizer.zero_grad(set_to_none=True)
-        (of_heat + 2.0 * of_edges).backward()  # type: ignore[no-untyped-call]
+        (of_heat + settings.edges * of_edges).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimizer.step()
         step += 1

@@ -22,6 +22,7 @@ def pinned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     entry = Weights("toy/toy.onnx", "https://nowhere.invalid/toy", hashlib.sha256(CONTENT).hexdigest(), 10_000, "MIT")
     monkeypatch.setattr(weights, "WEIGHTS", {"toy": entry})
     monkeypatch.setattr(weights, "_CHECKOUT", tmp_path / "checkout")
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
 
