@@ -125,10 +125,10 @@ def shadowed(position: FloatArray, size: FloatArray, solid: BoolArray) -> FloatA
     azimuth = np.arctan2(position[:, 1], position[:, 0])
     distance = np.maximum(np.hypot(position[:, 0], position[:, 1]), 1.0)
     half = 0.35 * (size[:, 0] + size[:, 1]) / distance / 2.0 + 1e-3
-    apart = azimuth[:, None] - azimuth[None, :]
+    apart = azimuth[:, None] - azimuth[solid]
     apart = np.abs((apart + np.pi) % (2.0 * np.pi) - np.pi)
-    behind = (distance[:, None] > distance[None, :] + 1.0) & solid[None, :]
-    overlap = np.clip((half[:, None] + half[None, :] - apart) / (2.0 * half[:, None]), 0.0, 1.0)
+    behind = distance[:, None] > distance[solid] + 1.0
+    overlap = np.clip((half[:, None] + half[solid] - apart) / (2.0 * half[:, None]), 0.0, 1.0)
     return np.asarray(np.max(overlap * behind, axis=1, initial=0.0))
 
 

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
+from fusion.beliefs import Expected, as_learned, belief_table, sight_axes, stretched
 from fusion.kalman import Innovation
 from fusion.measurements import FloatArray, IntArray, Measurements
 from fusion.per_sensor import PerSensor
@@ -34,11 +36,13 @@ class NominalSettings(Shares, frozen=True, tag_field="method", tag="nominal"):
 
 
 class AdaptiveSettings(Shares, frozen=True, tag_field="method", tag="adaptive"):
-    """memory: matched detections that the factors remember; low, high: bounds of the factors, in variance.
+    """start: the factors are those of the covariance as stated, or as learned once for all (`fusion.beliefs`).
+    memory: matched detections that the factors remember; low, high: bounds of the factors, in variance.
     settled_age: frame sets after which a track teaches. robust_sigmas: from which distance on a detection counts as an
     outlier.
     """
 
+    start: Literal["stated", "learned"] = "stated"
     memory: float = 60.0
     low: float = 0.25
     high: float = 100.0
@@ -82,22 +86,21 @@ class Adaptive:
 
     def __init__(self, settings: AdaptiveSettings) -> None:
         self._settings = settings
+        self._learned = belief_table() if settings.start == "learned" else None
         self.sensors = PerSensor(np.ones((_KINDS, 2)))
 
     def expect(self, z: Measurements, frames: FrameSet) -> Measurements:
+        if self._learned is not None:
+            z = as_learned(z, Expected(self._learned, z, frames))
         row = self.sensors.rows(tuple(slot.sensor for slot in frames.slots))[z.sensor]
-        factor = self.sensors.values[row, _kind(z)]  # (N, 2)
-        axes = sight_axes(z)
-        stretch = np.zeros((len(z), 3, 3))
-        stretch[:, :2, :2] = np.swapaxes(axes, 1, 2) @ (np.sqrt(factor)[:, :, None] * axes)
-        stretch[:, 2, 2] = 1.0
-        R = z.R.copy()
-        R[:, :3, :3] = stretch @ R[:, :3, :3] @ np.swapaxes(stretch, 1, 2)
-        return dataclasses.replace(z, R=R)
+        return dataclasses.replace(z, R=stretched(z, self.sensors.values[row, _kind(z)]))
 
     def weigh(self, met: Encounter) -> Verdict:
         sigmas = np.sqrt(np.maximum(met.seen.distance(), 1e-12))
-        return as_stated(met, self._settings, np.asarray(np.minimum(self._settings.robust_sigmas / sigmas, 1.0)))
+        verdict = as_stated(met, self._settings, np.asarray(np.minimum(self._settings.robust_sigmas / sigmas, 1.0)))
+        if self._learned is None:
+            return verdict
+        return dataclasses.replace(verdict, white=Expected(self._learned, met.z, met.frames).white)
 
     def learn(self, met: Encounter, left: Callable[[], Innovation]) -> None:
         """Move the factors of each sensor towards (v v' + H P H') / R, where v and P are those after the update.
@@ -121,12 +124,6 @@ class Adaptive:
         share = 1.0 - np.exp(-count / self._settings.memory)
         factors += np.where(count > 0, share * (wanted - factors), 0.0)
         np.clip(factors, self._settings.low, self._settings.high, out=factors)
-
-
-def sight_axes(z: Measurements) -> FloatArray:
-    """(N, 2, 2) unit vectors in the plane: along the line of sight, and across it."""
-    along = z.sight / np.maximum(np.hypot(z.sight[:, 0], z.sight[:, 1]), 1e-9)[:, None]
-    return np.stack([along, np.stack([-along[:, 1], along[:, 0]], axis=1)], axis=1)
 
 
 def _sums(row: IntArray, values: FloatArray, rows: int) -> FloatArray:

@@ -11,9 +11,12 @@ from fusion.noise import (
     Nominal,
     NominalSettings,
 )
+from fusion.static_weights import Constants, ConstantSettings, Static, StaticSettings
 from fusion.weigher import Weigher
 
-WeigherSettings = NominalSettings | AdaptiveSettings | IntersectionSettings | GraphSettings
+WeigherSettings = (
+    NominalSettings | AdaptiveSettings | IntersectionSettings | StaticSettings | ConstantSettings | GraphSettings
+)
 
 
 def weigher(settings: WeigherSettings) -> Weigher:
@@ -22,6 +25,10 @@ def weigher(settings: WeigherSettings) -> Weigher:
             return Adaptive(settings)
         case IntersectionSettings():
             return Intersection(settings)
+        case StaticSettings():
+            return Static(settings)
+        case ConstantSettings():
+            return Constants(settings)
         case GraphSettings():
             return Graph(settings)
         case NominalSettings():

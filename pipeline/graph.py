@@ -146,12 +146,18 @@ class FuseNode(Settings, frozen=True, tag_field="node", tag="fuse"):
 
     def instances(self, rig: Rig) -> Iterator[Instance]:
         def make(context: Context) -> Node:
-            settings = msgspec.structs.replace(self.settings, fields=fields_of_view(context.rig))
             if self.placement == "ray" and context.remote_fuser is not None:
-                return Fuse(context.remote_fuser(settings), context.unfused)
-            return Fuse(Tracker(settings, first_id=1 + context.life.restart * _IDS_PER_LIFE), context.unfused)
+                return Fuse(context.remote_fuser(self._for(context.rig)), context.unfused)
+            return Fuse(self.fuser(context.rig, context.life), context.unfused)
 
         yield Instance("fuse", self.process, ("frames",), ("scene", "progress"), make)
+
+    def fuser(self, rig: Rig, life: Life = FIRST_LIFE) -> Fuser:
+        """The fuser itself, in this process."""
+        return Tracker(self._for(rig), first_id=1 + life.restart * _IDS_PER_LIFE)
+
+    def _for(self, rig: Rig) -> TrackerSettings:
+        return msgspec.structs.replace(self.settings, fields=fields_of_view(rig))
 
 
 class OdometryNode(Settings, frozen=True, tag_field="node", tag="odometry"):
@@ -180,6 +186,18 @@ class Graph(Settings, frozen=True):
     name: str
     nodes: tuple[NodeSpec, ...]
     description: str = ""
+
+    @property
+    def fusion(self) -> FuseNode:
+        """Its fusion step.
+
+        Raises:
+            BadInput: there is none, or several.
+        """
+        found = [node for node in self.nodes if isinstance(node, FuseNode)]
+        if len(found) != 1:
+            raise BadInput(self.name, "nodes", "one fuse node", len(found))
+        return found[0]
 
     def with_placement(self, placement: Literal["process", "ray"]) -> Graph:
         """The same graph with its fusion step placed elsewhere."""

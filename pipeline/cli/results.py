@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from calibration.rig import Rig
 from pipeline.cli.paths import CONFIGS, config_file
 from pipeline.core.run_recording import RunRecording
 from pipeline.core.settings import load_yaml
@@ -32,9 +33,15 @@ def eval_config(run: Path, name: str) -> EvalConfig:
     """The named scoring settings; ``auto`` = those of the drive's vehicle, else nuScenes'."""
     if name == "auto":
         with RunRecording(run) as recording:
-            vehicle = recording.rig.vehicle.lower()
-        name = vehicle if (CONFIGS / "eval" / f"{vehicle}.yaml").is_file() else "nuscenes"
+            return eval_config_for(recording.rig)
     return load_yaml(config_file("eval", name), EvalConfig)
+
+
+def eval_config_for(rig: Rig) -> EvalConfig:
+    """The scoring settings of a vehicle, else nuScenes'."""
+    vehicle = rig.vehicle.lower()
+    known = (CONFIGS / "eval" / f"{vehicle}.yaml").is_file()
+    return load_yaml(config_file("eval", vehicle if known else "nuscenes"), EvalConfig)
 
 
 def finish_run(run: Path, *, page: bool, as_json: bool, config: str = "auto") -> Evaluation:

@@ -51,7 +51,8 @@ class EvalConfig(Settings, frozen=True, kw_only=True):
     class_range_m: classes scored and how far from the ego, as nuScenes' class_range. min_lidar_points: truth with fewer
     returns is not scored (unknown counts, -1, are kept). min_class_labels: classes with fewer labelled objects over all
     frames are shown but not in the means. confirmed_existence: tracks at or above it are what CLEAR,
-    IDF1 and HOTA score. hota_zero_m: distance at which similarity reaches 0, so that 0.5 is half of it.
+    IDF1 and HOTA score. judged_existence: tracks below it are not judged on their uncertainty. hota_zero_m: distance at
+    which similarity reaches 0, so that 0.5 is half of it.
     """
 
     name: str
@@ -68,6 +69,7 @@ class EvalConfig(Settings, frozen=True, kw_only=True):
     tracking_classes: tuple[str, ...] = ()
     tracking_recalls: int = 40
     confirmed_existence: float = 0.5
+    judged_existence: float = 0.0
     hota_zero_m: float = 4.0
     pairing_tolerance_ms: float = 55.0
     interpolation_limit_ms: float = 1000.0

@@ -32,7 +32,7 @@ from pipeline.evaluate.streaming import streaming_samples
 from pipeline.evaluate.tracking import TrackingResult, score_tracking
 from pipeline.evaluate.truth import TruthTrack
 from pipeline.evaluate.uncertainty import Uncertainty, measure_uncertainty
-from pipeline.evaluate.weights import weight_error_correlation
+from pipeline.evaluate.weights import rank_correlation, weights_and_errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,8 @@ def judge(run: RunLog, config: EvalConfig) -> Evaluation:
         tracking = score_tracking(fused, config)
         all_histories = histories(run, truth, config)
         gaps = find_gaps(run, truth, all_histories, config)
-        correlation = weight_error_correlation(run, truth, all_histories, config.hota_zero_m)
+        weighed = weights_and_errors(run, truth, all_histories, config.hota_zero_m)
+        correlation = (rank_correlation(weighed), len(weighed))
     alignment, ledger = sensor_alignment(run), check_ledger(run)
     values = {
         **of_run(run, fused),

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.evaluate.alignment import LedgerCheck, SensorAlignment
 from pipeline.evaluate.bias import Bias
+from pipeline.evaluate.boxes import FloatArray
 from pipeline.evaluate.detection import ERRORS, DetectionResult, Sample
 from pipeline.evaluate.gaps import Gap, History
 from pipeline.evaluate.latency import Latency, percentiles
@@ -147,6 +148,8 @@ def of_tracking(tracking: TrackingResult, found: Sequence[History], gaps: Sequen
 def of_uncertainty(uncertainty: Uncertainty) -> dict[str, Value]:
     return {
         "uncertainty/pairs": len(uncertainty.mahalanobis2),
+        "uncertainty/position_rmse_m": _rms(uncertainty.error),
+        "uncertainty/velocity_rmse_mps": _rms(uncertainty.speed_error),
         "uncertainty/position_nll": _mean(uncertainty.nll.tolist()),
         "uncertainty/position_coverage_50": uncertainty.coverage(0.5),
         "uncertainty/position_coverage_90": uncertainty.coverage(0.9),
@@ -154,6 +157,10 @@ def of_uncertainty(uncertainty: Uncertainty) -> dict[str, Value]:
         "uncertainty/velocity_coverage_90": uncertainty.coverage(0.9, "speed_mahalanobis2"),
         "uncertainty/existence_ece": uncertainty.existence_ece,
     }
+
+
+def _rms(values: FloatArray) -> float:
+    return float(np.sqrt(np.mean(np.square(values)))) if len(values) else float("nan")
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ false tracks, not here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -27,16 +27,24 @@ LEVELS = np.linspace(0.05, 0.95, 19)
 class Uncertainty:
     """P matched pairs of track and truth.
 
-    mahalanobis2: (P,) squared, position in the ground plane under the track's own covariance. nll: (P,) nats.
-    speed_mahalanobis2: (Q,) the same for velocity, where the truth has one. existence, matched: (T,) of all tracks that
-    count.
+    error: (P,) m, in the ground plane. mahalanobis2: (P,) the same, squared, under the track's own covariance.
+    nll: (P,) nats. speed_error, speed_mahalanobis2: (Q,) m/s, the same for velocity, where the truth has one.
+    existence, matched: (T,) of all tracks that count.
     """
 
+    error: FloatArray
     mahalanobis2: FloatArray
     nll: FloatArray
+    speed_error: FloatArray
     speed_mahalanobis2: FloatArray
     existence: FloatArray
     matched: FloatArray
+
+    @staticmethod
+    def joined(parts: Sequence[Uncertainty]) -> Uncertainty:
+        """That of several runs together."""
+        names = [field.name for field in fields(Uncertainty)]
+        return Uncertainty(*[np.concatenate([np.zeros(0), *(getattr(p, n) for p in parts)]) for n in names])
 
     def coverage(self, level: float, of: str = "mahalanobis2") -> float:
         """Share of truths inside the region that should hold ``level`` of them (chi-square, 2 degrees of freedom)."""
@@ -61,7 +69,8 @@ class Uncertainty:
 def measure_uncertainty(run: RunLog, truth: TruthTrack, config: EvalConfig) -> Uncertainty:
     outputs = scene_outputs(run)
     scenes = [m.payload for m in run.scenes if isinstance(m.payload, Scene)]
-    position, nll, speed, existence, matched = [], [], [], [], []
+    far, position, nll, slips, speed = [], [], [], [], []
+    existence, matched = [], []
     for frame, index in pair(outputs, truth, round(config.pairing_tolerance_ms * 1e6)):
         if index is None:
             continue
@@ -73,19 +82,25 @@ def measure_uncertainty(run: RunLog, truth: TruthTrack, config: EvalConfig) -> U
         hit = np.zeros(len(tracks))
         for row, column in pairs:
             hit[row] = 1.0
+            if tracks.existence[row] < config.judged_existence:
+                continue
             error = tracks.position[row, :2] - labels.truth.position[column, :2]
             squared, log_volume = _mahalanobis2(error, covariance[row, :2, :2])
+            far.append(float(np.hypot(*error)))
             position.append(squared)
             nll.append(0.5 * (squared + log_volume) + np.log(2 * np.pi))
             slip = tracks.velocity[row] - labels.truth.velocity[column]
             if np.isfinite(slip).all():
+                slips.append(float(np.hypot(*slip)))
                 speed.append(_mahalanobis2(slip, covariance[row, 3:5, 3:5])[0])
         beside = labels.ignore.contains(tracks.position[:, :2]) & (hit == 0)
         existence.append(tracks.existence[~beside])
         matched.append(hit[~beside])
     return Uncertainty(
+        np.array(far),
         np.array(position),
         np.array(nll),
+        np.array(slips),
         np.array(speed),
         np.concatenate(existence) if existence else np.zeros(0),
         np.concatenate(matched) if matched else np.zeros(0),

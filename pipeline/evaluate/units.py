@@ -62,6 +62,8 @@ KINDS = (
     _kind(r"tracking/objects", "objects"),
     _kind(r"tracking/longest_gap_s", "s", 0, _BEST),
     _kind(r"uncertainty/position_nll", "nats"),
+    _kind(r"uncertainty/position_rmse_m", "m", 0, _BEST),
+    _kind(r"uncertainty/velocity_rmse_mps", "m/s", 0, _BEST),
     _kind(r"uncertainty/\w+_coverage_50", "", 0.5, _CALIBRATED),
     _kind(r"uncertainty/\w+_coverage_90", "", 0.9, _CALIBRATED),
     _kind(r"uncertainty/existence_ece", "", 0, _CALIBRATED),

@@ -55,13 +55,10 @@ def track_weights(run: RunLog) -> tuple[tuple[str, ...], list[TrackWeights]]:
     return sensors, sorted(tracks, key=lambda t: (-len(t.time_ns), t.track_id))
 
 
-def weight_error_correlation(
-    run: RunLog, truth: TruthTrack, histories: Sequence[History], reach_m: float
-) -> tuple[float, int]:
-    """Spearman's rho of weight against minus the error of that sensor's nearest detection, and the number of pairs.
+def weights_and_errors(run: RunLog, truth: TruthTrack, histories: Sequence[History], reach_m: float) -> FloatArray:
+    """(P, 2) a sensor's weight in a track, and minus the error, m, of that sensor's nearest detection.
 
-    Over all tracked moments and sensors with a detection within ``reach_m`` of the label at the sensor's own instant: 1
-    where the better sensor always gets the higher weight. NaN with fewer than three pairs.
+    Of all tracked moments and sensors with a detection within ``reach_m`` of the label at the sensor's own instant.
     """
     sensors, tracks = track_weights(run)
     weight = {(t.track_id, int(time)): row for t in tracks for time, row in zip(t.time_ns, t.weight, strict=True)}
@@ -85,7 +82,12 @@ def weight_error_correlation(
                 error = float(np.hypot(*(found.position - place[object_id])[:, :2].T).min())
                 if error < reach_m:
                     pairs.append((row[column], -error))
-    if len(pairs) < 3 or min(np.ptp(column) for column in zip(*pairs, strict=True)) == 0:
-        return float("nan"), len(pairs)
-    weights, errors = zip(*pairs, strict=True)
-    return float(spearmanr(weights, errors).statistic), len(pairs)
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2)
+
+
+def rank_correlation(pairs: FloatArray) -> float:
+    """Spearman's rho of the columns of (P, 2): 1 where the better sensor always gets the higher weight. NaN with fewer
+    than three pairs, or where one column does not vary."""
+    if len(pairs) < 3 or np.ptp(pairs, axis=0).min() == 0:
+        return float("nan")
+    return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)

@@ -22,7 +22,7 @@ from calibration.se3 import SE3
 from fusion.training.clips import DETECTION_COLUMNS, Clip, Columns, FaultSpan, Modality
 from nodes.simulator.detections.columns import Drawn
 from nodes.simulator.detections.faults import Effects, Sensor, effects_of
-from nodes.simulator.detections.looks import Shown, crowding, look, open_to, show
+from nodes.simulator.detections.looks import LEAST_VISIBLE, Shown, crowding, look, open_to, show
 from nodes.simulator.detections.model import DetectionModel, load_model
 from nodes.simulator.detections.phantoms import Field
 from nodes.simulator.detections.scene import Scene
@@ -87,7 +87,7 @@ def draw_clip(
         seen.append(_sensor(stage, sensor, sensor.name == reference))
     detections, first = _table([s.drawn for s in seen], len(times))
     time_ns = START_NS + np.rint(times * 1e9).astype(np.int64)
-    truth, truth_first = _truth(scene, times, odom_SE3_ego)
+    truth, truth_first = _truth(scene, times, odom_SE3_ego, shown)
     return Clip(
         name=world.name,
         seed=seed,
@@ -125,6 +125,7 @@ def _sensor(stage: Stage, sensor: Sensor, is_reference: bool) -> _Seen:
     drawn = detect(then, sensor, looks, view)
     if not isinstance(sensor, CameraSensor):  # a camera's boxes are lifted as believed already
         drawn = _as_believed(drawn, sensor.ego_SE3_sensor, ego_SE3_true)
+    drawn = _turned(drawn, sensor.ego_SE3_sensor.translation, effects.turned)
     drawn = _delivered(drawn, effects)
     # the pipeline takes out the vehicle's motion since the stamp: what it believes of the time, not what is so
     ego_SE3_stamped = stage.ego.inverse() @ stage.scene.ego(stamped)
@@ -141,6 +142,15 @@ def _as_believed(drawn: Drawn, ego_SE3_believed: SE3, ego_SE3_true: SE3) -> Draw
     position = error @ drawn.columns["position"].astype(np.float64)
     yaw = drawn.columns["yaw"] + np.float32(error.yaw)
     return Drawn(drawn.frame, {**drawn.columns, "position": position.astype(np.float32), "yaw": yaw})
+
+
+def _turned(drawn: Drawn, origin: FloatArray, angle: FloatArray) -> Drawn:
+    """What a sensor at ``origin`` (3,) says that has turned about the vertical by ``angle`` (T,) rad unnoticed."""
+    if not angle.any():
+        return drawn
+    about = SE3.exp(np.outer(-angle, [0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
+    to_sensor = SE3(np.eye(3), -np.asarray(origin))
+    return _compensated(drawn, to_sensor.inverse() @ about @ to_sensor, np.zeros(len(angle)))
 
 
 def _delivered(drawn: Drawn, effects: Effects) -> Drawn:
@@ -205,12 +215,15 @@ def _table(drawn: list[Drawn], frames: int) -> tuple[Columns, npt.NDArray[np.int
     return table, np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
 
 
-def _truth(scene: Scene, times: FloatArray, odom_SE3_ego: SE3) -> tuple[Columns, npt.NDArray[np.int64]]:
-    """Objects within reach at the reference instants."""
+def _truth(
+    scene: Scene, times: FloatArray, odom_SE3_ego: SE3, shown: dict[str, Shown]
+) -> tuple[Columns, npt.NDArray[np.int64]]:
+    """Objects within reach at the reference instants. visibility: as the kind of sensors that sees most of it; a hidden
+    object has no LiDAR returns, of others nothing is known."""
     states = scene.at(times)
     away = states.centre[..., :2] - odom_SE3_ego.translation[:, None, :2]
     frame, row = np.nonzero(np.hypot(away[..., 0], away[..., 1]) < FAR_M + _AHEAD_M)
-    n = len(frame)
+    visible = np.max([of_kind.visible[frame, row] for of_kind in shown.values()], axis=0)
     truth: Columns = {
         "object_id": scene.object_id[row],
         "class_id": scene.class_id[row].astype(np.int32),
@@ -218,8 +231,8 @@ def _truth(scene: Scene, times: FloatArray, odom_SE3_ego: SE3) -> tuple[Columns,
         "size": scene.size[row].astype(np.float32),
         "yaw": np.arctan2(np.sin(states.yaw[frame, row]), np.cos(states.yaw[frame, row])),
         "velocity": states.velocity[frame, row].astype(np.float32),
-        "lidar_points": np.full(n, -1, np.int32),
-        "visibility": np.full(n, np.nan, np.float32),
+        "lidar_points": np.where(visible > LEAST_VISIBLE, -1, 0).astype(np.int32),
+        "visibility": visible.astype(np.float32),
     }
     return truth, np.searchsorted(frame, np.arange(len(times) + 1)).astype(np.int64)
 

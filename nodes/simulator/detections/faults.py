@@ -16,6 +16,7 @@ from calibration.rig import CameraSensor, LidarSensor, RadarSensor
 from calibration.se3 import SE3
 from fusion.training.clips import MISSING, FaultSpan
 from nodes.simulator.world.environment import Weather
+from nodes.sources.faults.table import FaultKind
 from nodes.weather.air import extinction
 
 FloatArray = npt.NDArray[Any]  # float32 or float64
@@ -37,7 +38,8 @@ class Effects:
     in the image. glare: rad around the sun. beams: share of the returns that is left. half_view: rad around ahead.
     noise_db: raised radar floor. clutter: false alarms a frame more, in a radar or LiDAR; near_echoes: from drops and
     flakes, in a LiDAR only. dirt: (D, 3) discs u, v, radius in shares of the image's width, that lie over it where
-    `dirty`. mounting: believed_SE3_true of the sensor, in its own frame.
+    `dirty`. turned: rad about the vertical, by which the sensor has come loose. mounting: believed_SE3_true of the
+    sensor, in its own frame.
     """
 
     source: npt.NDArray[np.int64]
@@ -54,16 +56,18 @@ class Effects:
     clutter: FloatArray
     near_echoes: FloatArray
     dirty: npt.NDArray[np.bool_]
+    turned: FloatArray
     dirt: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
     mounting: SE3 = field(default_factory=SE3.identity)
 
     @staticmethod
     def none(frames: int) -> Effects:
-        zero = np.zeros((9, frames))
+        zero = np.zeros((10, frames))
         return Effects(
             np.arange(frames), np.zeros(frames, np.uint8), lag=zero[0], late=zero[1], extinction=zero[2],
             radar_loss=zero[3], dimmed=zero[4], glare=zero[5], beams=np.ones(frames), half_view=np.full(frames, np.pi),
             noise_db=zero[6], clutter=zero[7], near_echoes=zero[8], dirty=np.zeros(frames, bool),
+            turned=zero[9],
         )  # fmt: skip
 
 
@@ -75,6 +79,11 @@ class When:
     time: FloatArray
     sensor: Sensor
     rng: np.random.Generator
+
+    def cycle(self, seconds: float) -> npt.NDArray[np.bool_]:
+        """(T,) the middle ``seconds`` of every ten, as on a drive."""
+        from_middle = np.abs(np.mod(self.time, _TEN_S) - 0.5 * _TEN_S)
+        return self.on & ((2.0 * from_middle < seconds) | (seconds >= _TEN_S))
 
 
 def effects_of(spans: Sequence[FaultSpan], sensor: Sensor, weather: Weather, times: FloatArray, seed: int) -> Effects:
@@ -161,11 +170,11 @@ def _clutter(e: Effects, returns: float, when: When) -> None:
 
 
 def _dead(e: Effects, seconds: float, when: When) -> None:
-    e.missing[when.on & (np.mod(when.time, _TEN_S) < seconds)] = MISSING.index("silent")
+    e.missing[when.cycle(seconds)] = MISSING.index("silent")
 
 
 def _frozen(e: Effects, seconds: float, when: When) -> None:
-    frozen = when.on & (np.mod(when.time, _TEN_S) < seconds)
+    frozen = when.cycle(seconds)
     for frame in np.flatnonzero(frozen).tolist():
         if frame and frozen[frame - 1]:
             e.source[frame] = e.source[frame - 1]
@@ -204,6 +213,12 @@ def _misaligned(e: Effects, degrees: float, when: When) -> None:
     _turn(e, degrees, np.zeros(3), when)
 
 
+def _loosening(e: Effects, degrees: float, when: When) -> None:
+    """By the amount in ten seconds from the fault's start on, and no further after its end."""
+    since = np.cumsum(when.on) * float(np.median(np.diff(when.time))) if len(when.time) > 1 else np.zeros(1)
+    e.turned += when.rng.choice([-1.0, 1.0]) * np.radians(degrees) * since / _TEN_S
+
+
 def _turn(e: Effects, degrees: float, shift: FloatArray, when: When) -> None:
     signs = np.where(when.rng.random(3) < 0.5, -1.0, 1.0)
     e.mounting = SE3.exp([*shift, *(np.radians(degrees) * signs)]) @ e.mounting
@@ -227,6 +242,7 @@ EFFECTS: dict[str, Callable[[Effects, float, When], None]] = {
     "stale": _stale,
     "miscalibrated": _miscalibrated,
     "misaligned": _misaligned,
+    "loosening": _loosening,
     "clock_step": _clock_step,
     "clock_drift": _clock_drift,
     "dead": _dead,
@@ -236,6 +252,11 @@ EFFECTS: dict[str, Callable[[Effects, float, When], None]] = {
 }
 """A mounting holds for the whole clip, whatever its span says. Faults of single messages that the aligner undoes
 (duplicate, reorder, bandwidth) and of other sensors have no model here."""
+ONLY_DRAWN = (
+    FaultKind("loosening", "sensor", ("camera", "lidar", "radar"), "degrees in ten seconds", (0.5, 1.5, 3), 0, 45,
+        "the sensor slowly turns about the vertical; the rig does not know", "silent drift of a mounting; assumed"),
+)  # fmt: skip
+"""Faults that are drawn but cannot be put on a drive. Those of training (`random_faults`) do not hold them."""
 
 
 def seen_through_air(distance: FloatArray, extinction: FloatArray, max_range_m: float) -> FloatArray:

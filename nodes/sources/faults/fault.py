@@ -56,13 +56,15 @@ class Fault(NamedTuple):
         return [self.start_ns, self.end_ns, *(t for t in cycle if self.start_ns < t < self.end_ns)]
 
 
-def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:
+def parse_fault(text: str, rig: Rig, topics: tuple[str, ...], also: tuple[FaultKind, ...] = ()) -> Fault:
     """Read one fault for a drive of this rig and these topics; without a severity it is 3.
+
+    also: kinds that may be named beside those of the table.
 
     Raises:
         BadInput: not of the form, or an unknown fault, severity, amount, sensor or time, with what there is instead.
     """
-    match, kind = _written(text)
+    match, kind = _written(text, also)
     start_ns = round(float(match["start"] or 0) * 1e9)
     end_ns = round(float(match["end"]) * 1e9) if match["end"] else FOREVER_NS
     windowed = "@" in text
@@ -87,13 +89,13 @@ def parse_fault(text: str, rig: Rig, topics: tuple[str, ...]) -> Fault:
     )
 
 
-def befalls_nothing(text: str, rig: Rig, topics: tuple[str, ...]) -> bool:
+def befalls_nothing(text: str, rig: Rig, topics: tuple[str, ...], also: tuple[FaultKind, ...] = ()) -> bool:
     """Whether a fault befalls no sensor of this drive because it has none of their kind.
 
     Raises:
         BadInput: the fault is not well written.
     """
-    match, kind = _written(text)
+    match, kind = _written(text, also)
     return match["sensor"] in (None, *kind.befalls) and not _sensors(kind, match["sensor"], rig, topics)
 
 
@@ -106,13 +108,13 @@ def modalities(topics: tuple[str, ...]) -> dict[str, str]:
 _ALL = frozenset(modality for kind in FAULTS for modality in kind.befalls)
 
 
-def _written(text: str) -> tuple[re.Match[str], FaultKind]:
+def _written(text: str, also: tuple[FaultKind, ...]) -> tuple[re.Match[str], FaultKind]:
     match = _PATTERN.fullmatch(text) if len(text) <= _MAX_TEXT else None
     if match is None:
         raise BadInput(SOURCE, text[:_MAX_TEXT], _FORM, "another form")
-    kind = kind_named(match["name"])
+    kind = next((kind for kind in also if kind.name == match["name"]), kind_named(match["name"]))
     if kind is None:
-        raise BadInput(SOURCE, text, f"one of: {', '.join(k.name for k in FAULTS)}", match["name"])
+        raise BadInput(SOURCE, text, f"one of: {', '.join(k.name for k in (*FAULTS, *also))}", match["name"])
     return match, kind
 
 

@@ -8,7 +8,7 @@ import pytest
 from calibration.rig import Rig
 from fusion.training.clips import CLUTTER, MISSING, OBJECT, Clip, FaultSpan
 from nodes.simulator.detections.draw import draw_clip
-from nodes.simulator.detections.faults import EFFECTS
+from nodes.simulator.detections.faults import EFFECTS, ONLY_DRAWN
 from nodes.simulator.detections.random_faults import random_faults
 from nodes.simulator.world.world import World
 from nodes.sources.faults.table import FAULTS
@@ -125,19 +125,33 @@ def test_a_delay_is_told_by_the_stamp_and_leaves_nothing_behind(street: World, r
 def test_stale_frames_repeat_what_was_delivered_before(street: World, rig: Rig) -> None:
     clip = draw(street, rig, RADAR, "frozen", 3.0)
     number = clip.sensors.index(RADAR)
-    first, later = clip.rows(0, number), clip.rows(20, number)
+    first, later = clip.rows(40, number), clip.rows(55, number)
     assert np.array_equal(clip.detections["score"][first], clip.detections["score"][later])
-    assert not np.array_equal(clip.detections["score"][first], clip.detections["score"][clip.rows(40, number)])
+    assert not np.array_equal(clip.detections["score"][first], clip.detections["score"][clip.rows(20, number)])
 
 
 def test_a_dead_sensor_is_silent_for_its_seconds_of_every_ten(street: World, rig: Rig) -> None:
     clip = draw(street, rig, RADAR, "dead", 3.0)
     number = clip.sensors.index(RADAR)
-    assert (clip.missing[:30, number] == MISSING.index("silent")).all()
-    assert (clip.missing[30:, number] == 0).all()
+    assert (clip.missing[:35, number] == 0).all(), "as on a drive: in the middle of every ten seconds"
+    assert (clip.missing[36:, number] == MISSING.index("silent")).all()
+    assert (draw(street, rig, RADAR, "dead", 10.0).missing[:, number] != 0).all()
     frames = [f for f, _ in clip.frames()]
-    assert frames[3].slots[number].missing == "silent"
-    assert frames[3].slots[number].detections is None
+    assert frames[50].slots[number].missing == "silent"
+    assert frames[50].slots[number].detections is None
+
+
+@pytest.mark.parametrize("sensor", [CAMERA, LIDAR, RADAR])
+def test_a_sensor_that_comes_loose_turns_slowly_and_says_nothing(street: World, rig: Rig, sensor: str) -> None:
+    clear, loose = draw(street, rig), draw(street, rig, sensor, "loosening", 10.0)
+    number = clear.sensors.index(sensor)
+    for frame, degrees in ((9, 1.0), (49, 5.0)):
+        before, after = (clip.detections["position"][clip.rows(frame, number)] for clip in (clear, loose))
+        away = before[:, :2] - clear.origin[frame, number, :2], after[:, :2] - clear.origin[frame, number, :2]
+        turn = np.degrees(np.arctan2(*away[1].T[::-1]) - np.arctan2(*away[0].T[::-1]))
+        assert np.abs(np.mod(turn + 180.0, 360.0) - 180.0) == pytest.approx(degrees, abs=0.05)
+    assert np.array_equal(clear.detections["radial_sigma"], loose.detections["radial_sigma"], equal_nan=True)
+    assert np.array_equal(clear.detections["score"], loose.detections["score"])
 
 
 @pytest.mark.parametrize("sensor", [CAMERA, LIDAR, RADAR])
@@ -174,7 +188,7 @@ def test_the_clip_says_what_ails_whom_and_when(street: World, rig: Rig) -> None:
 
 
 def test_every_fault_here_is_one_of_the_table_and_random_ones_can_be_drawn(street: World, rig: Rig) -> None:
-    assert set(EFFECTS) <= {kind.name for kind in FAULTS}
+    assert set(EFFECTS) <= {kind.name for kind in (*FAULTS, *ONLY_DRAWN)}
     seen: set[str] = set()
     for seed in range(60):
         faults = random_faults(rig, FRAMES, 1.0, seed)
