@@ -25,7 +25,7 @@ from pipeline.transport.shared_memory import SharedMemoryBus
 
 logger = logging.getLogger(__name__)
 
-_READY_TIMEOUT_NS = 120_000_000_000
+_READY_TIMEOUT_NS = 300_000_000_000  # who dies is noticed at once; Ray alone takes minutes to start on a busy machine
 _REPEAT_NS = 1_000_000_000
 _STOP_TIMEOUT_NS = 20_000_000_000
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
@@ -122,7 +122,7 @@ class Supervisor:
                     raise BadInput(self._log(name), "process", "to start", f"exit code {process.exitcode}")
             if self._clock.now_ns() > give_up_ns:
                 late = sorted(set(self.state.names) - self.state.ready)
-                raise BadInput(self._folder / "logs", "processes", "all ready within 120 s", f"not ready: {late}")
+                raise BadInput(self._folder / "logs", "processes", "all ready within 300 s", f"not ready: {late}")
 
     def _until_ended(self, bus: SharedMemoryBus, subscription: object) -> None:
         """Tell everyone to begin; until the recorder has ended, restart what dies and speak for what cannot be."""
