@@ -200,6 +200,7 @@ def _connect(deploy: RaySettings) -> bool:
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about a drive leaves the vehicle
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else fusion stands behind all else that the machine does
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     own = not deploy.address
     on_sigterm = signal.getsignal(signal.SIGTERM)
