@@ -27,7 +27,8 @@ from fusion.detect.pillars import Earlier, PillarDetector, PillarSettings
 from fusion.training.sweeps import UNIT_M, part_names, read_part
 from nodes.earlier_sweeps import EarlierSweeps
 from nodes.sources.open_drive import open_drive
-from pipeline.core.messages import Detections, EgoPose, Message, PointCloud, TruthObjects
+from pipeline.core.messages import Detections, EgoPose, Message, PointCloud
+from pipeline.core.truth import TruthObjects
 from pipeline.evaluate.boxes import Boxes, centre_distance
 from pipeline.evaluate.config import EvalConfig, Region
 from pipeline.evaluate.detection import Sample, greedy_pairs, score_detection

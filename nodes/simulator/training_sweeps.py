@@ -17,6 +17,7 @@ from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from fusion.detect.ground import GroundSettings, ground_grid
 from fusion.training.sweeps import UNIT_M, LabelledSweep, write_part
+from nodes.simulator.named import placed_world
 from nodes.simulator.sensors.lidar import lidar_sweep
 from nodes.simulator.sensors.raycast import Caster
 from nodes.simulator.world.world import Actor, World
@@ -25,6 +26,7 @@ from pipeline.core.messages import PointCloud, Stamp
 from pipeline.sync.motion import deskew
 
 RANGE_M = 80.0  # half the side of the square whose points are kept: the network's, and its corners when it is turned
+PER_WORLD = 24
 _KNOT_NS = 10_000_000
 _BEAMS = 256  # more than any LiDAR has
 _FROM_AIR_M = 0.5  # nearer than the target by more: the return of fog or a drop, not of the target
@@ -67,9 +69,9 @@ def write_sweeps(
     world: Callable[[int], World],
     out: Path,
     parts: int,
-    per_world: int = 24,
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
+    per_world: int = PER_WORLD,
 ) -> None:
     """Fill ``out`` with one part per world, of ``per_world`` sweeps each, LiDARs in turn at random places and times.
 
@@ -87,6 +89,13 @@ def write_sweeps(
             times = np.sort(rng.uniform(0.5, caster.world.duration, per_world))
             write_part(path, [_one(caster, i, float(t), rng) for i, t in enumerate(times)])
         progress(part + 1)
+
+
+def training_world(first: int, part: int) -> World:
+    """The world of a part, from seed ``first + part``: a random one, but every twelfth time road works, for random ones
+    hold neither cones nor barriers."""
+    seed = first + part
+    return placed_world("construction", seed) if part % 12 == 5 else placed_world(f"random:{seed}", None)
 
 
 def _one(caster: Caster, i: int, t: float, rng: np.random.Generator) -> LabelledSweep:
