@@ -19,6 +19,7 @@ from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
 from fusion.detect import lidar, radar
 from fusion.detect.camera import LiftSettings, lift
 from fusion.detect.colour_blobs import ColourBlobsSettings
+from fusion.detect.pillars import PillarDetector, PillarSettings
 from fusion.detect.weights import resolve
 from nodes.detect_camera import OnnxDetector, decode_image, open_detector
 from nodes.sources.astyx import AstyxDrive
@@ -66,6 +67,7 @@ def _pandaset() -> list[dict[str, Any]]:
     drive = PandaSetDrive(DRIVES / "pandaset_002")
     clouds = [_cloud(drive, sensor) for sensor in drive.rig.lidars]
     rows = [_sweep_row("PandaSet, both LiDARs", clouds), _sweep_row("PandaSet, Pandar64", clouds[:1])]
+    rows.append(_pillar_row("PandaSet, both LiDARs", clouds))
     front = drive.rig["front"]
     assert isinstance(front, CameraSensor)
     return rows + [row for name, of in _networks() for row in _image_rows(f"PandaSet, {name}", drive, front, of)]
@@ -86,6 +88,7 @@ def _astyx() -> list[dict[str, Any]]:
     drive = AstyxDrive(DRIVES / "astyx")
     return [
         _sweep_row("Astyx, VLP-16", [_cloud(drive, drive.rig.lidars[0])]),
+        _pillar_row("Astyx, VLP-16", [_cloud(drive, drive.rig.lidars[0])]),
         _cycle_row("Astyx", drive, drive.rig.radars[0]),
     ]
 
@@ -105,6 +108,18 @@ def _sweep_row(name: str, clouds: list[tuple[np.ndarray, np.ndarray]]) -> dict[s
     settings = lidar.LidarSettings()
     ours, limit = _medians(lambda: lidar.detect(xyz, t_ns, origin, settings, "top"), lambda: np.sort(key))
     return _row(f"sweep of {len(xyz) / 1000:.0f}k points ({name})", ours, limit, "sorting the points by cell")
+
+
+def _pillar_row(name: str, clouds: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """As it is run by default, without an earlier sweep."""
+    xyz, origin = np.concatenate([xyz for xyz, _ in clouds]), clouds[0][1]
+    t_ns, found = np.zeros(len(xyz), np.int32), PillarDetector(PillarSettings())
+    clusters = lidar.LidarSettings()
+    ours, limit = _medians(
+        lambda: found(xyz, t_ns, origin, "top"),
+        lambda: lidar.detect(xyz, t_ns, origin, clusters, "top"),
+    )
+    return _row(f"sweep of {len(xyz) / 1000:.0f}k points, pillar network ({name})", ours, limit, "clustering")
 
 
 def _cycle_row(name: str, drive: Drive, sensor: RadarSensor) -> dict[str, Any]:

@@ -38,6 +38,7 @@ RANGES_M = ((0.0, 20.0), (20.0, 40.0), (40.0, 60.0))
 CLASSES = ("car", "truck", "bus", "pedestrian", "motorcycle", "bicycle", "traffic_cone", "barrier")
 NEAR_M, CHI2_90_OF_2 = 2.0, 4.605
 TOLERANCE_NS = 55_000_000
+EARLIER_S = 0.2
 
 
 class Look(NamedTuple):
@@ -57,7 +58,7 @@ Detector = Callable[[Look], Detections]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweeps", type=Path, action="append", default=[], help="folder of labelled sweeps")
-    parser.add_argument("--drive", action="append", default=[], help="recorded drive")
+    parser.add_argument("--drive", type=Path, action="append", default=[], help="recorded drive")
     parser.add_argument(
         "--weights", default=PillarSettings().weights, help="another network than the one that comes with the project"
     )
@@ -73,9 +74,9 @@ def main() -> None:
     }
     for folder in chosen.sweeps:
         compare(str(folder.name), list(labelled(folder))[:: chosen.every], detectors, chosen.half)
-    for name in chosen.drive:
-        for sensors, looks in recorded(name, chosen.every):
-            compare(f"{Path(name).name}, {' and '.join(sensors)}", looks, detectors, chosen.half)
+    for path in chosen.drive:
+        for sensors, looks in recorded(path, chosen.every):
+            compare(f"{path.name}, {' and '.join(sensors)}", looks, detectors, chosen.half)
 
 
 def labelled(folder: Path) -> Iterator[Look]:
@@ -91,19 +92,19 @@ def labelled(folder: Path) -> Iterator[Look]:
             yield Look(now, np.zeros(len(now), np.int32), np.array([1.0, 0.0, 1.9]), earlier, labels, sweep.points)
 
 
-def recorded(name: str, every: int) -> Iterator[tuple[list[str], list[Look]]]:
+def recorded(path: Path, every: int) -> Iterator[tuple[list[str], list[Look]]]:
     """Each LiDAR of a drive, and all of them as one where there are several."""
-    drive = open_drive(name)
+    drive = open_drive(path)
     poses = _poses(drive.messages(["pose/ego"]) if "pose/ego" in drive.topics else [])
     truths = list(drive.messages(["truth/objects"]))
     sensors = [sensor.name for sensor in drive.rig.lidars]
     clouds = {s: list(drive.messages([f"lidar/{s}"])) for s in sensors}
     for chosen in [[s] for s in sensors] + ([sensors] if len(sensors) > 1 else []):
-        kept, looks = EarlierSweeps(PillarSettings().earlier_s), []
+        kept, looks = EarlierSweeps(EARLIER_S), []
         for i, first in enumerate(clouds[chosen[0]]):
             parts = [min(clouds[s], key=lambda m: abs(m.stamp.time_ns - first.stamp.time_ns)) for s in chosen]
             xyz = np.concatenate([_in_ego(part, drive.rig[part.source], first, poses) for part in parts])
-            t_ns = np.concatenate([part.payload.points["t_ns"] for part in parts])  # type: ignore[union-attr]
+            t_ns = np.concatenate([_cloud(part).points["t_ns"] for part in parts])
             covered = poses is not None and poses.covers(first.stamp.time_ns)
             earlier = kept.before(xyz, first.stamp, poses if covered else None)
             truth = min(truths, key=lambda m: abs(m.stamp.time_ns - first.stamp.time_ns))
@@ -120,14 +121,19 @@ def _poses(messages: Iterator[Message] | list[Message]) -> Trajectory | None:
     return Trajectory(times, SE3.stack([seen[t] for t in times]), 100_000_000) if times else None
 
 
+def _cloud(message: Message) -> PointCloud:
+    assert isinstance(message.payload, PointCloud)
+    return message.payload
+
+
 def _in_ego(cloud: Message, sensor: object, first: Message, poses: Trajectory | None) -> np.ndarray:
     """(N, 3) points in the ego frame at the stamp of ``first``."""
-    assert isinstance(cloud.payload, PointCloud)
     assert isinstance(sensor, LidarSensor)
-    if cloud.payload.motion_compensated or poses is None:
-        xyz = np.asarray(sensor.ego_SE3_sensor @ cloud.payload.xyz)
+    points = _cloud(cloud)
+    if points.motion_compensated or poses is None:
+        xyz = np.asarray(sensor.ego_SE3_sensor @ points.xyz)
     else:
-        xyz = deskew(cloud.payload, cloud.stamp, sensor.ego_SE3_sensor, poses)
+        xyz = deskew(points, cloud.stamp, sensor.ego_SE3_sensor, poses)
     if cloud.stamp.time_ns != first.stamp.time_ns and poses is not None:
         xyz = (poses.at(first.stamp.time_ns).inverse() @ poses.at(cloud.stamp.time_ns)) @ xyz
     return np.asarray(xyz, np.float32)
@@ -138,7 +144,8 @@ def _labels(truth: Message, time_ns: int, poses: Trajectory | None) -> tuple[Box
     objects = truth.payload
     assert isinstance(objects, TruthObjects)
     boxes = Boxes.of_truth(objects)
-    held_ns = truth.stamp.time_ns + (objects.time_offset_ns if len(objects.time_offset_ns) else 0)
+    late_ns = objects.time_offset_ns.astype(np.int64) if len(objects.time_offset_ns) else np.int64(0)
+    held_ns = truth.stamp.time_ns + late_ns
     boxes = boxes.moved(np.broadcast_to((time_ns - held_ns) * 1e-9, (len(boxes),)))
     if objects.frame == "odom" and poses is not None:
         ego_SE3_odom = poses.at(time_ns).inverse()

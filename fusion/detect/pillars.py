@@ -38,7 +38,8 @@ class PillarSettings(Settings, frozen=True, tag_field="method", tag="pillars"):
     min_score: detections below are not given out. margin_m: see `pillar_decode.decode`.
     own_body: x from, x to, y from, y to of the vehicle itself in the ego frame, metres; its returns are dropped.
     earlier_s: how old the other sweep that velocities are taken from should be; it may be half as old again or half as
-    old. 0 = none is used.
+    old. 0 = none is used, and no
+    velocity is said: what the committed weights say of motion is not worth reading (docs/training.md).
     """
 
     weights: str = "lidar_simulated"
@@ -46,7 +47,7 @@ class PillarSettings(Settings, frozen=True, tag_field="method", tag="pillars"):
     min_score: float = 0.05
     margin_m: float = 0.3
     own_body: tuple[float, float, float, float] = (-1.5, 4.2, -1.5, 1.5)
-    earlier_s: float = 0.2
+    earlier_s: float = 0.0
     ground: GroundSettings = GroundSettings()
 
 

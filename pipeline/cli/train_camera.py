@@ -52,10 +52,10 @@ def camera(
     settings = CameraTraining(steps=steps, channels=channels, seed=seed)
     if threads:
         torch.set_num_threads(threads)
-    with bars() as shown:
+    with _bars() as bars:
         for folder, count, first in (("train", worlds, _TRAIN_SEED), ("test", test_worlds, _TEST_SEED)):
-            write_images(out / folder, count, first, bar(shown, f"images to {folder}", count))
-        done = bar(shown, "training", steps)
+            write_images(out / folder, count, first, _bar(bars, f"images to {folder}", count))
+        done = _bar(bars, "training", steps)
 
         def told(step: int, losses: dict[str, float]) -> None:
             done(step, f"training, loss {losses['heat']:.2f} + {losses['edges']:.2f}")
@@ -64,7 +64,7 @@ def camera(
         onnx = out / f"{_NAME}.onnx"
         digest = export_onnx(net, onnx, height, width)
         test = read_folder(out / "test")
-        scores = score(CentrePoints(onnx, _EVERYTHING), test, progress=bar(shown, "scoring", len(test)))
+        scores = score(CentrePoints(onnx, _EVERYTHING), test, progress=_bar(bars, "scoring", len(test)))
     card = {
         "name": _NAME,
         "what": "2D detector of road users in camera images, ten nuScenes classes, centre-point layout (CentreNet)",
@@ -75,7 +75,7 @@ def camera(
         "test": f"{test_worlds} random worlds from seed {_TEST_SEED}, {len(test)} images, never trained on",
         "command": f"syncline train camera OUT --worlds {worlds} --test-worlds {test_worlds} --steps {steps} "
         f"--channels {channels} --seed {seed} --height {height} --width {width}",
-        "commit": commit(),
+        "commit": _commit(),
         "torch": str(torch.__version__),
         "settings": msgspec.to_builtins(settings),
         "scores": {name: None if math.isnan(value) else round(value, 4) for name, value in scores.items()},
@@ -84,7 +84,7 @@ def camera(
     _print(card, onnx)
 
 
-def bars() -> Progress:
+def _bars() -> Progress:
     return Progress(
         TextColumn("{task.description:<28}"),
         BarColumn(bar_width=30),
@@ -95,7 +95,7 @@ def bars() -> Progress:
     )
 
 
-def bar(bars: Progress, text: str, total: int) -> Callable[..., None]:
+def _bar(bars: Progress, text: str, total: int) -> Callable[..., None]:
     task = bars.add_task(text, total=total)
 
     def done(number: int, description: str = text) -> None:
@@ -104,7 +104,7 @@ def bar(bars: Progress, text: str, total: int) -> Callable[..., None]:
     return done
 
 
-def commit() -> str:
+def _commit() -> str:
     """Of the checkout, with a mark where it was changed since; empty where there is no git."""
     try:
         ran = subprocess.run(

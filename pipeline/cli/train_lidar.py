@@ -16,7 +16,7 @@ from fusion.training.lidar_calibrate import calibrated, coverage, fit, matches
 from fusion.training.lidar_export import export_onnx
 from fusion.training.sweeps import LabelledSweep, part_names, read_part
 from nodes.simulator.training_sweeps import PER_WORLD, training_world, write_sweeps
-from pipeline.cli.train_camera import bar, bars, commit
+from pipeline.cli.training_run import bar, bars, write_card
 
 _FIRST = {"train": 0, "validation": 10_000, "test": 20_000}
 """First seed of the worlds of each part: no world is in two."""
@@ -63,18 +63,15 @@ def lidar(
         "name": _NAME,
         "what": "3D detector of road users in LiDAR sweeps, ten nuScenes classes, occupancy pillars and centre points",
         "sha256": export_onnx(net, onnx),
-        "licence": "Apache-2.0",
         "data": f"simulated only: {worlds} worlds from seed {_FIRST['train']}, {worlds * PER_WORLD} sweeps, six LiDARs",
         "test": f"{other_worlds} worlds from seed {_FIRST['test']}, {len(to_test)} sweeps, never trained on",
         "command": f"syncline train lidar OUT --worlds {worlds} --other-worlds {other_worlds} --steps {steps} "
         f"--rate {rate:g} --seed {seed}" + (f" --start {start.name}" if start else ""),
-        "commit": commit(),
-        "torch": str(torch.__version__),
         "settings": msgspec.to_builtins(settings),
         "calibration": msgspec.to_builtins(calibration),
         "coverage": {name: round(value, 4) for name, value in coverage(found).items()},
     }
-    onnx.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+    write_card(onnx.with_suffix(".json"), card)
     console = Console()
     for name, value in coverage(found).items():
         console.print(f"{name:<26}{value:.3f}", highlight=False)

@@ -155,7 +155,7 @@ def test_the_pillar_detector_takes_a_sweep_and_an_earlier_one(tmp_path: Path) ->
     with torch.no_grad():
         net.answer.bias.zero_()  # says something everywhere
     export_onnx(net, tmp_path / "net.onnx")
-    settings = DetectLidarSettings(detector=PillarSettings(weights=str(tmp_path / "net.onnx")))
+    settings = DetectLidarSettings(detector=PillarSettings(weights=str(tmp_path / "net.onnx"), earlier_s=0.2))
     detect = DetectLidar(settings, SENSOR)
     out = []
     for k in range(4):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fusion.detect.pillars import PillarDetector, PillarSettings
 from fusion.training.sweeps import UNIT_M, read_part
 from nodes.simulator.training_sweeps import write_sweeps
 from nodes.simulator.world.environment import Weather
@@ -47,3 +48,16 @@ def test_a_seed_gives_the_same_sweeps_and_parts_that_are_there_are_kept(tmp_path
         raise AssertionError(f"part {part} is there")
 
     write_sweeps(never, tmp_path / "a", 1)  # type: ignore[arg-type]
+
+
+def test_the_shipped_network_finds_the_car_ahead_where_it_is(tmp_path: Path) -> None:
+    write_sweeps(lambda part: street_world(), tmp_path, 1, per_world=4, seed=8)
+    found = PillarDetector(PillarSettings())
+    hits = []
+    for sweep in read_part(tmp_path / "00000.npz"):
+        now = sweep.now[:, :3].astype(np.float32) * np.float32(UNIT_M)
+        seen = found(now, np.zeros(len(now), np.int32), np.zeros(3), "lidar")
+        car = (seen.class_score.argmax(axis=1) == CLASSES.index("car")) & (seen.score > 0.3)
+        hits.append((np.hypot(*(seen.position[car, :2] - sweep.boxes[0, :2]).T) < 1.0).any())
+        assert np.isnan(seen.velocity).all()
+    assert sum(hits) >= 3
