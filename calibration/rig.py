@@ -21,6 +21,9 @@ LidarModel: TypeAlias = Literal["", "vlp16", "vlp32c", "hdl64e", "pandar64", "os
 RadarModel: TypeAlias = Literal["", "long_range", "corner", "imaging"]
 
 
+_BEAMS: dict[LidarModel, int] = {"vlp16": 16, "vlp32c": 32, "hdl64e": 64, "pandar64": 64, "os1_64": 64}
+
+
 def _check(holds: bool, field: str, expected: str, found: object) -> None:
     if not holds:
         raise ValueError(f"{field}: expected {expected}, got {found}")
@@ -137,6 +140,8 @@ class LidarSensor(_Mounted, frozen=True, tag_field="modality", tag="lidar", kw_o
         super().__post_init__()
         _check(self.sweep_ns > 0, "sweep_ns", "> 0", self.sweep_ns)
         _check(self.beams >= 0, "beams", ">= 0", self.beams)
+        of_model = _BEAMS[self.model] if self.model else self.beams
+        _check(self.beams in (0, of_model), "beams", f"{of_model}, those of a {self.model}", self.beams)
         _check(0 < self.view_deg <= 360, "view_deg", "above 0, at most 360", self.view_deg)
         _check(self.max_range_m > 0, "max_range_m", "> 0", self.max_range_m)
 

@@ -64,6 +64,7 @@ def variant(world: World, number: int) -> World:
     ego = world.ego
     if rng.random() < _OTHER_DRIVER:
         drivers = [a for a in actors if a.kind in ("car", "truck", "bus") and _way(a.motion) > _DRIVES_M]
+        drivers = [a for a in drivers if a.shape != "tractor"]  # its seat would be in its trailer
         if drivers:
             driver = drivers[rng.integers(len(drivers))]
             ego, actors = driver.motion, [a for a in actors if a is not driver]

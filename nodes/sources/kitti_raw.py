@@ -112,7 +112,7 @@ class KittiRawDrive(IndexedDrive):
             sweep_ns=int(np.median(whole)),
             model="hdl64e",
             beams=64,
-            max_range_m=120.0,
+            max_range_m=80.0,
         )
 
         def load(i: int) -> PointCloud:

@@ -17,7 +17,9 @@ from pipeline.run.drives import open_named
 
 def realism(
     drive: Annotated[str, typer.Argument(help="Recorded drive, whose rig is simulated too.")],
-    scenario: Annotated[str, typer.Option(help="What is simulated: of the drive's kind, to be comparable.")] = "urban",
+    scenario: Annotated[
+        str, typer.Option(help="What is simulated: a scene like the recorded one.")
+    ] = "urban_pedestrian",
     seed: Annotated[int | None, typer.Option(help="Default the scenario's own.")] = None,
     seconds: Annotated[float, typer.Option(help="Of the simulated drive.", min=1)] = 8.0,
     every: Annotated[int, typer.Option(help="Measure every n-th message.", min=1)] = 2,
@@ -28,17 +30,17 @@ def realism(
 
     For each statistic, the share of its bins in which the simulated median lies within the recorded 5 to 95 %.
 
-    Example: syncline realism drives/pandaset_002 --scenario urban
+    Example: syncline realism DRIVES/pandaset_002 --scenario configs/realism/pandaset_002.yaml
     """
     # Ray casting and rendering take long to import, and no other command needs them.
     from nodes.simulator.drive import SimulatedDrive
+    from nodes.simulator.named import placed_world
     from nodes.simulator.realism.drives import compare_drives
     from nodes.simulator.realism.report import as_json as curves_as_json
     from nodes.simulator.realism.report import draw
-    from nodes.simulator.scenario.load import open_world
 
     real = open_named(drive)
-    simulated = SimulatedDrive(open_world(scenario, seed), real.rig, seconds)
+    simulated = SimulatedDrive(placed_world(scenario, seed), real.rig, seconds)
     console = Console(stderr=True)
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as progress:
         task = progress.add_task("measuring")

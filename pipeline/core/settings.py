@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from pipeline.core.errors import BadInput
+from pipeline.core.wanted import found_at, wanted
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ def load_yaml(path: Path, kind: type[T]) -> T:
     """
     text = _read(path)
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=_Strict)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise BadInput(path, "file", "readable YAML", error, mark.line + 1 if mark else None) from error
@@ -43,6 +44,18 @@ def located(error: BadInput, text: str) -> BadInput:
     unknown = re.search(r"unknown field `([^`]*)`", error.found)
     field = f"{error.field}.{unknown[1]}" if unknown else error.field
     return BadInput(error.source, error.field, error.expected, error.found, _line(text, field))
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, of which YAML would take the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen and key.value != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        return super().construct_mapping(node, deep)
 
 
 def _read(path: Path) -> str:
@@ -81,10 +94,13 @@ def convert(document: Any, kind: type[T], source: object) -> T:
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        problem, _, field = str(error).partition(" - at ")
-        raise BadInput(
-            source, field.strip("`") or "$", f"a valid {getattr(kind, '__name__', kind)}", problem
-        ) from error
+        problem, _, place = str(error).partition(" - at ")
+        field = place.rpartition(" in ")[2].strip("`") or "$"  # "`key` in `$.mix`" is said of keys
+        listed = wanted(kind, field, document) if re.match("Invalid|.*unknown field", problem) else ""
+        value = found_at(field, document)
+        if "got" not in problem and isinstance(value, int | float | str) and str(value) not in problem:
+            problem += f", got {value}"
+        raise BadInput(source, field, listed or f"a valid {getattr(kind, '__name__', kind)}", problem) from error
 
 
 def to_yaml(settings: Any) -> str:

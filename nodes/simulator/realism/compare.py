@@ -64,7 +64,7 @@ def radar_curves(real: RadarStatistics, simulated: RadarStatistics) -> list[Curv
         _bins("range", "m", "share of returns", RANGE_EDGES, real.ranges, simulated.ranges),
         _scalars("returns in a cycle", [(real.returns, simulated.returns)], ["returns"]),
         _scalars("Doppler noise", [(np.abs(real.doppler), np.abs(simulated.doppler))], ["m/s, size of the residual"]),
-        _by_range("strength", "dB", real.snr, simulated.snr),
+        _by_range("strength", "dB over the weakest", real.snr, simulated.snr),
     ]
 
 

@@ -43,7 +43,8 @@ class LidarStatistics(NamedTuple):
 class RadarStatistics(NamedTuple):
     """F cycles. object_points: (n, 2) range m, returns in the box, of every labelled vehicle in view. doppler: (n,)
     m/s, rates of the static world less what the own motion makes of it. ranges: (F, R) shares by bin. returns: (F,).
-    snr: (n, 2) range m, strength dB, of returns on labelled vehicles."""
+    snr: (n, 2) range m, strength of returns on labelled vehicles, dB over the weakest of them: radars say it against
+    references of their own."""
 
     object_points: Array
     doppler: Array
@@ -119,7 +120,9 @@ def radar_statistics(drive: Drive, sensor: str, every: int = 1) -> RadarStatisti
                     snr += list(np.c_[distance[inside], scan.points["snr"][inside]])
     ranges, returns = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     none = np.zeros(0)
-    return RadarStatistics(_table(objects), np.concatenate(doppler or [none]), ranges, returns, _table(snr))
+    strength = _table(snr)
+    strength[:, 1] -= strength[:, 1].min(initial=np.inf)
+    return RadarStatistics(_table(objects), np.concatenate(doppler or [none]), ranges, returns, strength)
 
 
 def camera_statistics(drive: Drive, sensor: str, every: int = 1) -> CameraStatistics:

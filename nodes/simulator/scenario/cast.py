@@ -83,8 +83,8 @@ def _lane(scenario: Scenario, road: Road, field: str, number: int, oncoming: boo
     try:
         return road.lane(number, oncoming)
     except KeyError as error:
-        way = "oncoming lane" if oncoming else "lane"
-        raise BadInput(scenario.name, field, f"a {way} of the road", error.args[0]) from error
+        way = "an oncoming lane" if oncoming else "a lane"
+        raise BadInput(scenario.name, field, f"{way} of the road", error.args[0]) from error
 
 
 def _check_acts(scenario: Scenario, road: Road, field: str, acts: tuple[Act, ...], oncoming: bool = False) -> None:

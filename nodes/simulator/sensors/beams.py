@@ -43,13 +43,8 @@ def unit_of(sensor: LidarSensor) -> Unit:
     """The unit that the rig names; without a name, a uniform fan of its beams from -22 to 8 degrees.
 
     Range is cut to the rig's `max_range_m`.
-
-    Raises:
-        ValueError: the rig gives both a model and another number of beams than it has.
     """
     unit = _MODELS[sensor.model] if sensor.model else _fan(sensor.beams or 32)
-    if sensor.beams not in (0, unit.beams):
-        raise ValueError(f"beams: expected {unit.beams}, those of a {sensor.model}, got {sensor.beams}")
     return unit._replace(max_range=min(unit.max_range, sensor.max_range_m))
 
 

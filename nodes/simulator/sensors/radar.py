@@ -173,9 +173,9 @@ def _possible(targets: Targets, kind: RadarType, sensor: RadarSensor) -> npt.NDA
 def _received(targets: Targets, kind: RadarType) -> FloatArray:
     """SNR, dB, from RCS: fourth power of range, antenna pattern both ways.
 
-    Near by, below some metres, receivers are turned down so as not to saturate.
+    Below `near_m` the receiver's gain falls with the fourth power too.
     """
-    distance = np.maximum(targets.distance, 3.0)
+    distance = np.maximum(targets.distance, kind.near_m**2 / np.maximum(targets.distance, 0.5))
     gain = antenna_db(targets.azimuth, targets.elevation, kind)
     return np.asarray(
         kind.threshold_db + targets.power_db - 10.0 + 40.0 * np.log10(kind.clear_range_m / distance) + gain
@@ -207,8 +207,8 @@ def _with_satellites(targets: Targets, kind: RadarType, rng: np.random.Generator
     strong = np.flatnonzero(targets.power_db > kind.threshold_db + 6.0)
     again = targets.pick(np.repeat(strong, kind.satellites))
     n = len(again.distance)
-    shift = rng.normal(0.0, 1.0, (n, 3))
-    loss = 4.0 + 3.0 * (shift**2).sum(axis=1)
+    shift = rng.normal(0.0, 1.8, (n, 3))
+    loss = 4.0 + 1.2 * (shift**2).sum(axis=1)
     local = again.local + np.stack([np.zeros(n), shift[:, 0] * kind.azimuth, shift[:, 1] * kind.elevation], axis=1)
     return Targets.joined(
         [
@@ -257,7 +257,13 @@ def _detect(
     ahead = np.sqrt(np.maximum(1.0 - across**2 - up**2, 0.0))
     snr_db = 10.0 * np.log10(cells.snr)
     gain = antenna_db(np.arctan2(across, ahead), np.arcsin(np.clip(up, -1.0, 1.0)), kind)
-    rcs = snr_db - kind.threshold_db + 10.0 - 40.0 * np.log10(kind.clear_range_m / np.maximum(distance, 3.0)) - gain
+    rcs = (
+        snr_db
+        - kind.threshold_db
+        + 10.0
+        - 40.0 * np.log10(kind.clear_range_m / np.maximum(distance, kind.near_m))
+        - gain
+    )
 
     out = np.zeros(n, RADAR_POINT)
     out["x"], out["y"], out["z"] = distance * ahead, distance * across, distance * up

@@ -17,6 +17,7 @@ class RadarType(Settings, frozen=True):
     range_m, azimuth, doppler_mps: resolution cells; azimuth on boresight. elevation: cell, 0 = not measured.
     threshold_db: SNR of a detection. false_alarms: mean number in a cycle. max_returns: what the interface can carry.
     satellites: how many neighbouring cells a strong target lights up as well, of a radar that reports them all.
+    near_m: below this range the receiver is turned down so as not to saturate.
     """
 
     clear_range_m: float
@@ -33,6 +34,7 @@ class RadarType(Settings, frozen=True):
     false_alarms: float = 1.0
     max_returns: int = 250
     satellites: int = 0
+    near_m: float = 3.0
 
 
 LONG_RANGE = RadarType(
@@ -75,7 +77,8 @@ IMAGING = RadarType(
     threshold_db=11.0,
     false_alarms=60.0,
     max_returns=4000,
-    satellites=5,
+    satellites=14,
+    near_m=9.0,
 )
 """4D radar that gives out every cell above its threshold, thousands in a cycle."""
 

@@ -2,7 +2,9 @@
 
 Rough surfaces after M. Oren and S. K. Nayar, SIGGRAPH 1994, with source and eye in one place, where it becomes
 A cos(a) + B sin(a)^2: unlike Lambert's, a rough road still answers at grazing incidence. Glossy paint loses what it
-mirrors away, and shines where it is hit squarely. Retro-reflectors answer alike up to some 60 degrees.
+mirrors away, and shines where it is hit squarely; most of what car paint sends back comes from flakes that lie flat
+in it, so it fades within some 25 degrees; the lighter the paint, the fewer. Retro-reflectors answer alike up to some
+60 degrees.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ _GAIN = np.array([_RETRO_GAIN.get(m.name, 10.0) if m.retro else 0.0 for m in MAT
 _DIFFUSE_A = np.where(_GLOSS > 0, 1.0, _A).astype(np.float32)
 _DIFFUSE_B = np.where(_GLOSS > 0, 0.0, _B).astype(np.float32)
 _PAINT = MATERIAL_ID["paint"]
+_WHITE = 0.7
+_FLAKES, _FLAKES2 = 0.75, np.sin(np.deg2rad(25.0)) ** 2  # share of a black paint's answer, how far they lie from flat
 
 
 def reflectance(material: npt.NDArray[np.uint8], colour: npt.NDArray[np.uint8], cosine: npt.NDArray[Any]) -> Float32:
@@ -37,10 +41,12 @@ def reflectance(material: npt.NDArray[np.uint8], colour: npt.NDArray[np.uint8], 
     cosine: (N,) of the angle of incidence, 0..1.
     """
     base = _REFLECTIVITY[material]
-    painted = np.flatnonzero(material == _PAINT)
-    base[painted] = paint_reflectivity(colour[painted])
     cosine = cosine.astype(np.float32)
     sine2 = 1.0 - cosine * cosine
+    painted = np.flatnonzero(material == _PAINT)
+    paint = paint_reflectivity(colour[painted])
+    flakes = _FLAKES * (1.0 - paint / _WHITE)
+    base[painted] = paint * (1.0 - flakes * (1.0 - np.exp(-sine2[painted] / _FLAKES2)))
     out = base * (_DIFFUSE_A[material] * cosine + _DIFFUSE_B[material] * sine2)
     gloss = _GLOSS[material]
     glossy = np.flatnonzero((gloss > 0) & (sine2 < 9.0 * _LOBE2))
@@ -53,14 +59,14 @@ def reflectance(material: npt.NDArray[np.uint8], colour: npt.NDArray[np.uint8], 
 
 
 def paint_reflectivity(colour: npt.NDArray[np.uint8]) -> Float32:
-    """(N,) at 905 nm of car paint from its sRGB (N, 3): .07 for black to .75 for white.
+    """(N,) at 905 nm of car paint hit squarely from its sRGB (N, 3): .02 for black to .7 for white.
 
     Near infrared follows red most, and pigments other than carbon black are brighter there than in visible light.
     """
     linear = (colour.astype(np.float32) / 255.0) ** 2.2
     seen = linear @ np.array([0.5, 0.3, 0.2], np.float32)
     saturation = (linear.max(axis=-1, initial=0.0) - linear.min(axis=-1, initial=1.0)).clip(0.0, 1.0)
-    return np.asarray(0.07 + 0.68 * np.clip(np.sqrt(seen) * 0.9 + 0.25 * saturation, 0.0, 1.0), dtype=np.float32)
+    return np.asarray(0.01 + (_WHITE - 0.01) * np.clip(seen**0.8 + 0.2 * saturation, 0.0, 1.0), dtype=np.float32)
 
 
 def reading(reflected: Float32) -> Float32:

@@ -42,6 +42,12 @@ class Light(Settings, frozen=True):
     clouds: float = 0.3
     street_lamps: bool = False
 
+    def __post_init__(self) -> None:
+        if not abs(self.sun_elevation) <= 0.5 * math.pi:
+            raise ValueError(f"sun_elevation: expected -1.57..1.57 rad, got {self.sun_elevation}; degrees?")
+        if not 0.0 <= self.clouds <= 1.0:
+            raise ValueError(f"clouds: expected 0..1, got {self.clouds}")
+
     @property
     def is_night(self) -> bool:
         return self.sun_elevation < math.radians(-6.0)

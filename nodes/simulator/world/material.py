@@ -9,8 +9,9 @@ class Material(NamedTuple):
     """reflectivity: share of 905 nm light that a diffuse surface sends back, 0..1. gloss: share of visible light that
     mirrors, 0..1. retro: sends light back to where it came from (plates, signs, markings). see_through: a laser passes.
 
-    Reflectivities are of the order that measurement campaigns give: asphalt .1-.2, concrete .3-.4, foliage .5, paint
-    .1 (black) to .8 (white), retro-reflective sheeting far above 1 of a white diffuser.
+    Reflectivities are of the order that measurement campaigns give for asphalt (.1-.2) and for weathered concrete,
+    brick and plaster (.2-.3). Leaves send back .5, but half of a beam meets the gaps between them. Retro-reflective
+    sheeting is far above 1 of a white diffuser. What real LiDARs read of them: docs/realism.md.
     """
 
     name: str
@@ -23,14 +24,14 @@ class Material(NamedTuple):
 MATERIALS = (
     Material("asphalt", 0.14),
     Material("marking", 0.60, retro=True),
-    Material("pavement", 0.30),
-    Material("grass", 0.45),
-    Material("concrete", 0.35),
-    Material("brick", 0.30),
-    Material("facade", 0.45),
+    Material("pavement", 0.22),
+    Material("grass", 0.28),
+    Material("concrete", 0.25),
+    Material("brick", 0.20),
+    Material("facade", 0.26),
     Material("window", 0.10, gloss=0.6),
-    Material("foliage", 0.50),
-    Material("bark", 0.30),
+    Material("foliage", 0.25),
+    Material("bark", 0.18),
     Material("metal", 0.40, gloss=0.3),
     Material("paint", 0.50, gloss=0.35),  # a vehicle's body: its colour and reflectivity follow the instance
     Material("glass", 0.06, gloss=0.8, see_through=True),

@@ -9,7 +9,8 @@ import msgspec
 from calibration.rig import Clock as ClockSpec
 from nodes.sources.faults.fault import Fault
 from pipeline.core.messages import Stamp
-from pipeline.sync.clock_model import ClockSettings, Reading, SensorClock
+from pipeline.sync.clock_model import ClockSettings, Corrected, Reading, SensorClock
+from pipeline.sync.ptp import PtpPort
 
 
 def clock_error_ns(faults: Sequence[Fault], since_ns: int, duration_ns: int) -> int:
@@ -46,6 +47,8 @@ class FaultyClock:
     def __init__(self, spec: ClockSpec, faults: Sequence[Fault], start_ns: int, duration_ns: int) -> None:
         self._faults = faults
         self._start_ns, self._duration_ns = start_ns, duration_ns
+        self._triggered = spec.discipline == "trigger"
+        self._port = PtpPort("SLAVE", "vehicle") if spec.discipline == "ptp" else None
         self._true = SensorClock(spec, ClockSettings())
         self._faulty = SensorClock(spec, ClockSettings())
         self._first: dict[int, int] = {}  # epoch of the faulty clock -> first sequence number in it
@@ -53,8 +56,9 @@ class FaultyClock:
     def take(self, stamp: Stamp) -> Stamp | None:
         """The new stamp; None where a live source would refuse it."""
         error_ns = clock_error_ns(self._faults, stamp.time_ns - self._start_ns, self._duration_ns)
-        true = self._true.take(Reading(stamp.sensor_ns, stamp.arrival_ns))
-        faulty = self._faulty.take(Reading(stamp.sensor_ns + error_ns, stamp.arrival_ns))
+        true, faulty = (
+            self._read(clock, stamp, ahead_ns) for clock, ahead_ns in ((self._true, 0), (self._faulty, error_ns))
+        )
         if faulty.refused:
             return None
         epoch = self._faulty.epoch
@@ -68,3 +72,10 @@ class FaultyClock:
             sequence=stamp.sequence - first,
             epoch=stamp.epoch + epoch,
         )
+
+    def _read(self, clock: SensorClock, stamp: Stamp, ahead_ns: int) -> Corrected:
+        """As a live source would have read it: a recording keeps neither pulses nor port states, so both are sound."""
+        if self._triggered:
+            clock.pulse(stamp.time_ns)
+        counter = stamp.sequence if self._triggered else None
+        return clock.take(Reading(stamp.sensor_ns + ahead_ns, stamp.arrival_ns, counter, self._port))

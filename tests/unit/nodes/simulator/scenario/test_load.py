@@ -69,3 +69,29 @@ def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
     path.write_text("name: mine\nroad: {lanes: 2\nego: {}\n")
     with pytest.raises(BadInput, match=r"mine\.yaml:3: file"):
         load_scenario(path)
+
+
+@pytest.mark.parametrize(
+    ("was", "spoilt", "told"),
+    [
+        ("shape: suv", "shape: car", ("mine.yaml:9", "sedan, suv, tractor", "'car'")),
+        ("    speed: 14", "    velocity: 14", ("mine.yaml:12", "heedless", "`velocity`")),
+        ("speed: 15}", "speed: 130}", ("mine.yaml:4", "<= 60", "got 130")),
+        ("speed: 15}", "speed: 50 km/h}", ("mine.yaml:4", "$.ego.speed", "`str`")),
+        ("duration: 3", "duration: 3\nduration: 5", ("mine.yaml:3", "`duration` stands twice")),
+        ("duration: 3", "light: {sun_elevation: 45}", ("mine.yaml:2", "$.light", "1.57 rad", "degrees?")),
+        ("duration: 3", "traffic: {mix: {car: 1}}", ("mine.yaml:2", "$.traffic.mix", "sedan", "'car'")),
+        ("duration: 3", "people: [{ahead: 20, does: run}]", ("mine.yaml:2", "cross, stand, walk", "'run'")),
+        ("duration: 3", "\tduration: 3", ("mine.yaml:2", "character")),
+        ("vehicles:\n", "vehicles:\n  - {ahead: 9, turn: left}\n", ("mine.yaml:6", "a road with a junction")),
+    ],
+)
+def test_a_newcomer_is_told_what_would_have_been_right(
+    tmp_path: Path, was: str, spoilt: str, told: tuple[str, ...]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    assert was in GOOD
+    path.write_text(GOOD.replace(was, spoilt, 1))
+    with pytest.raises(BadInput) as caught:
+        open_world(path)
+    assert all(part in str(caught.value) for part in told), caught.value

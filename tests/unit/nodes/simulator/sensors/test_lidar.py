@@ -66,7 +66,7 @@ def test_points_on_a_car_fall_with_the_square_of_range() -> None:
 def test_dark_surfaces_drop_out_first() -> None:
     shares = []
     for paint in ((250, 250, 250), (5, 5, 5)):
-        car = actor(1, "box_truck", straight((80.0, -2.0), 0.5, 0.0), paint)  # hit squarely, even black paint shines
+        car = actor(1, "box_truck", straight((80.0, -2.0), 0.5, 0.0), paint)  # hit squarely, even black shines
         world = street_world(actors=(car,), ego_speed=0.0)
         shares.append(int((lidar_sweep(Caster(world), LIDAR, 0.5, np.random.default_rng(0))[1] == 0).sum()))
     assert shares[0] > 5
@@ -94,9 +94,12 @@ def test_rings_lie_on_their_beams(model: LidarModel) -> None:
 
 
 def test_a_model_with_another_number_of_beams_is_refused() -> None:
-    sensor = LidarSensor(name="lidar", extrinsic=LIDAR.extrinsic, model="vlp16", beams=32)
     with pytest.raises(ValueError, match="expected 16"):
-        unit_of(sensor)
+        LidarSensor(name="lidar", extrinsic=LIDAR.extrinsic, model="vlp16", beams=32)
+    for model in MODELS:
+        assert unit_of(
+            LidarSensor(name="lidar", extrinsic=LIDAR.extrinsic, model=model, beams=unit_of(unit(model)).beams)
+        )
 
 
 def test_reflectance_orders_surfaces_as_they_are() -> None:

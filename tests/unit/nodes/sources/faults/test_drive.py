@@ -137,6 +137,20 @@ def test_a_free_clock_drifts_without_harm() -> None:
     assert abs(last.time_ns - (START_NS + 9_900 * MS)) < 1 * MS
 
 
+def test_a_step_of_a_clock_is_nothing_to_a_camera_that_a_pulse_fires() -> None:
+    clock = Clock(discipline="trigger", trigger_period_ns=100 * MS)
+    faulty = FaultyDrive(small_drive(3.0, clock=clock), ["front.clock_step=50@1-"])
+    stamps = [m.stamp for m in faulty.messages(["camera/front"])]
+    assert [s.time_ns for s in stamps] == [START_NS + k * 100 * MS for k in range(30)]
+    assert stamps[-1].sensor_ns - stamps[-1].time_ns == 50 * MS
+
+
+def test_a_step_of_a_locked_clock_is_believed_like_one_of_vehicle_time() -> None:
+    faulty = FaultyDrive(small_drive(3.0, clock=Clock(discipline="ptp")), ["front.clock_step=15@1-"])
+    late = [m.stamp for m in faulty.messages(["camera/front"])][15:]
+    assert all(abs(s.time_ns - (START_NS + s.sequence * 100 * MS) - 15 * MS) < MS for s in late)
+
+
 def test_the_rig_that_is_told_is_wrong_and_the_truth_is_right() -> None:
     clean = small_drive().rig["top"].ego_SE3_sensor
     for text, shift in (("top.miscalibrated:2", 2.0), ("top.misaligned=2", 0.0)):
