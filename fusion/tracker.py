@@ -116,7 +116,9 @@ class Tracker:
         tracks.age += 1
         shape.follow_motion(tracks, met.dt, self.settings.shape)
         self._weigh_existence(met, newborn)
-        believed = tracks.evidence if verdict.evidence is None else verdict.evidence
+        believed = tracks.evidence
+        if verdict.evidence is not None:
+            believed = verdict.say * verdict.evidence + (1.0 - verdict.say) * believed
         tracks.memory[:] = verdict.memory
         information = _information(met, verdict)
         lives = self._lives(tracks, believed, met.looks.hit)

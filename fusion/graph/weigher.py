@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
@@ -29,9 +30,12 @@ _RADIAL = 5  # column of `Measurements`
 
 
 class GraphSettings(Shares, frozen=True, tag_field="method", tag="graph"):
-    """model: shipped weights by name, or an ONNX file."""
+    """model: shipped weights by name, or an ONNX file. existence: 0..1, how much the network's opinion on which tracks
+    are there counts against the filter's.
+    """
 
     model: str = "graph"
+    existence: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 1.0
 
 
 class Graph:
@@ -63,6 +67,7 @@ class Graph:
             class_trust=told["class_trust"],
             evidence=met.tracks.evidence + told["evidence"],
             memory=told["next_track_memory"],
+            say=self._settings.existence,
             inflation=self._inflation,
             sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True), told["turn"], told["lag"]),
         )
