@@ -79,9 +79,10 @@ class SensorVerdict:
 class Verdict:
     """seen: the innovations as they are believed, the bias taken off and R corrected; its S is not used.
     trust (N,): factor on the precision of each. white (N,): share of R that is new with every detection.
-    class_trust (N,): factor on what each says about the class. evidence (M,): log-odds that each track is there, and
-    ``say``, how much they count against the tracker's own, 0..1. memory (M, K): of each track. sensors: None = nothing is thought of them. inflation:
-    factor on the covariances that are published, not on those that the filter goes on with.
+    class_trust (N,): factor on what each says about the class. memory (M, K): of each track.
+    evidence (M,): log-odds that each track is there, and ``say``, how much they count against the tracker's own, 0..1.
+    sensors: None = nothing is thought of them.
+    inflation: factor on the covariances that are published, not on those that the filter goes on with.
     """
 
     seen: Innovation
