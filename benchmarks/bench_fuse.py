@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import ray
 
-from fusion.tracker import Tracker
+from fusion.graph.weigher import GraphSettings
+from fusion.noise import NominalSettings
+from fusion.tracker import Tracker, TrackerSettings
 from pipeline.core.messages import C, Detections, FrameSet, SensorSlot
 from pipeline.deploy_ray import RayFuser
 
@@ -29,17 +31,18 @@ SENSORS: list[tuple[str, Literal["camera", "lidar", "radar"], tuple[float, float
 
 def run() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for tracks in (32, 64, 128):
-        wall, cpu, alive = _steps(tracks)
-        what = f"step, {alive} tracks, {2 * tracks} detections, 12 sensors"
-        rows.append(_row(f"{what}, p50", wall, "ms", TARGET_MS, "target at 128 tracks"))
-        rows.append(_row(f"{what}, CPU p50", cpu, "ms", TARGET_MS, "target at 128 tracks"))
+    for name, weigh in (("filter", NominalSettings()), ("graph", GraphSettings())):
+        for tracks in (32, 64, 128):
+            wall, cpu, alive = _steps(tracks, Tracker(TrackerSettings(weigh=weigh)))
+            what = f"{name}: step, {alive} tracks, {2 * tracks} detections, 12 sensors"
+            rows.append(_row(f"{what}, p50", wall, "ms", TARGET_MS, "target at 128 tracks"))
+            rows.append(_row(f"{what}, CPU p50", cpu, "ms", TARGET_MS, "target at 128 tracks"))
     return rows + _ray()
 
 
-def _steps(tracks: int) -> tuple[float, float, int]:
+def _steps(tracks: int, tracker: Tracker) -> tuple[float, float, int]:
     """Median wall and CPU milliseconds of a step, and how many tracks stand at the end."""
-    tracker, wall, cpu, alive = Tracker(), [], [], 0
+    wall, cpu, alive = [], [], 0
     for frames, time_ns in _drive(tracks):
         start, start_cpu = time.perf_counter(), time.process_time()
         alive = len(tracker.step(frames, time_ns).track_id)

@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fusion.detect.centre_net import CentreNet
+from fusion.training import state
 from fusion.training.camera_augment import varied
 from fusion.training.camera_targets import loss, targets
 from fusion.training.images import LabelledImage, read_folder
-from pipeline.core.errors import BadInput
 from pipeline.core.messages import C
 from pipeline.core.settings import Settings
 
@@ -87,11 +84,11 @@ def train(
     averaged.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
     out.mkdir(parents=True, exist_ok=True)
-    step = _restore(out / _STATE, settings, net, averaged, optimizer)
+    step = state.restore(out / _STATE, settings, net, averaged, optimizer)
     running: dict[str, float] = {}
     for batch in _batches(images, settings, step, workers):
         for group in optimizer.param_groups:
-            group["lr"] = _rate(step, settings)
+            group["lr"] = state.rate_at(step, settings.steps, settings.rate)
         bgr, *wanted = (tensor.to(device) for tensor in batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):  # few processors have it
             grid = net(bgr.float().contiguous(memory_format=torch.channels_last))
@@ -101,12 +98,12 @@ def train(
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimizer.step()
         step += 1
-        _follow(averaged, net, min(settings.average, step / (step + 10.0)))
+        state.follow(averaged, net, min(settings.average, step / (step + 10.0)))
         for name, value in (("heat", of_heat), ("edges", of_edges)):
             running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
         progress(step, running)
         if step % settings.save_every == 0 or step == settings.steps:
-            _save(out / _STATE, settings, net, averaged, optimizer, step)
+            state.save(out / _STATE, settings, net, averaged, optimizer, step)
     return averaged.eval()
 
 
@@ -114,64 +111,3 @@ def _batches(images: list[LabelledImage], settings: CameraTraining, step: int, w
     views = _Views(images, settings, step * settings.batch)
     loader = DataLoader(views, settings.batch, num_workers=workers, drop_last=True)
     yield from loader
-
-
-def _rate(step: int, settings: CameraTraining) -> float:
-    """Up in the first tenth, then down along a cosine."""
-    share = step / settings.steps
-    if share < 0.1:
-        return settings.rate * (0.05 + 0.95 * share / 0.1)
-    return settings.rate * (0.002 + 0.499 * (1 + float(np.cos(np.pi * (share - 0.1) / 0.9))))
-
-
-@torch.no_grad()
-def _follow(averaged: CentreNet, net: CentreNet, keep: float) -> None:
-    for mean, now in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(now, 1.0 - keep)
-        else:
-            mean.copy_(now)
-
-
-def _save(
-    path: Path,
-    settings: CameraTraining,
-    net: CentreNet,
-    averaged: CentreNet,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-) -> None:
-    tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
-    tensors |= {f"averaged.{name}": value.contiguous() for name, value in averaged.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()}
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step), "settings": _as_json(settings)})
-    partial.replace(path)
-
-
-def _restore(
-    path: Path, settings: CameraTraining, net: CentreNet, averaged: CentreNet, optimizer: torch.optim.Optimizer
-) -> int:
-    """Steps that were done; 0 where there is no state."""
-    if not path.is_file():
-        return 0
-    with safe_open(path, "pt") as file:
-        about = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no mapping
-    if about.get("settings") != _as_json(settings):
-        raise BadInput(path, "settings", _as_json(settings), about.get("settings", "none"))
-    for prefix, module in (("net.", net), ("averaged.", averaged)):
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = value
-    full = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
-    return int(about["step"])
-
-
-def _as_json(settings: CameraTraining) -> str:
-    return msgspec.json.encode(settings).decode()

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fusion.detect.pillar_grid import RANGE_M
 from fusion.detect.pillar_layout import AWAY, CELL_M, CELLS
 from fusion.detect.pillar_net import PillarNet
+from fusion.training import state
 from fusion.training.lidar_augment import View, varied
 from fusion.training.lidar_targets import MIN_POINTS, Targets, loss, targets, total
 from fusion.training.sweeps import LabelledSweep, part_names, read_part
@@ -110,12 +111,12 @@ def train(
     averaged.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
     out.mkdir(parents=True, exist_ok=True)
-    step = _restore(out / STATE, net, averaged, optimizer)
+    step = state.restore(out / STATE, settings, net, averaged, optimizer)
     crops = _Crops(sweeps, settings, step * settings.batch)
     running: dict[str, float] = {}
     for batch in DataLoader(crops, settings.batch, num_workers=workers, drop_last=True):
         for group in optimizer.param_groups:
-            group["lr"] = _rate(step, settings)
+            group["lr"] = state.rate_at(step, settings.steps, settings.rate)
         occupied, away, *wanted = (tensor.to(device) for tensor in batch)
         losses = loss(net(occupied.float().contiguous(memory_format=torch.channels_last), away), *wanted)
         optimizer.zero_grad(set_to_none=True)
@@ -123,59 +124,15 @@ def train(
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimizer.step()
         step += 1
-        _follow(averaged, net, min(settings.average, step / (step + 10.0)))
+        state.follow(averaged, net, min(settings.average, step / (step + 10.0)))
         for name, value in losses.items():
             running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
         progress(step, running)
         if step % settings.save_every == 0 or step == settings.steps:
-            _save(out / STATE, net, averaged, optimizer, step)
+            state.save(out / STATE, settings, net, averaged, optimizer, step)
     return averaged.eval()
 
 
 def load_averaged(path: Path) -> dict[str, Tensor]:
     """The averaged network of a saved state."""
     return {k.removeprefix("averaged."): v for k, v in load_file(path).items() if k.startswith("averaged.")}
-
-
-def _rate(step: int, settings: LidarTraining) -> float:
-    """Up in the first tenth, then down along a cosine."""
-    share = step / settings.steps
-    if share < 0.1:
-        return settings.rate * (0.05 + 0.95 * share / 0.1)
-    return settings.rate * (0.002 + 0.499 * (1 + float(np.cos(np.pi * (share - 0.1) / 0.9))))
-
-
-@torch.no_grad()
-def _follow(averaged: PillarNet, net: PillarNet, keep: float) -> None:
-    for mean, now in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(now, 1.0 - keep)
-        else:
-            mean.copy_(now)
-
-
-def _save(path: Path, net: PillarNet, averaged: PillarNet, optimizer: torch.optim.Optimizer, step: int) -> None:
-    tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
-    tensors |= {f"averaged.{name}": value.contiguous() for name, value in averaged.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()}
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step)})
-    partial.replace(path)
-
-
-def _restore(path: Path, net: PillarNet, averaged: PillarNet, optimizer: torch.optim.Optimizer) -> int:
-    """Steps that were done; 0 where there is no state."""
-    if not path.is_file():
-        return 0
-    tensors = load_file(path)
-    for prefix, module in (("net.", net), ("averaged.", averaged)):
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = value
-    full = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": full["param_groups"]})
-    return int(state[0]["step"]) if state else 0

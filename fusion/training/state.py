@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import msgspec
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from pipeline.core.errors import BadInput
+from pipeline.core.settings import Settings
 
 
 def rate_at(step: int, steps: int, peak: float) -> float:
@@ -28,22 +33,34 @@ def follow(averaged: nn.Module, net: nn.Module, keep: float) -> None:
             mean.copy_(now)
 
 
-def save(path: Path, net: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+def save(
+    path: Path, settings: Settings, net: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer, step: int
+) -> None:
     """Appears under its name only when it is whole."""
     tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
     tensors |= {f"averaged.{name}": value.contiguous() for name, value in averaged.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step)})
+    save_file(tensors, partial, metadata={"step": str(step), "settings": _as_json(settings)})
     partial.replace(path)
 
 
-def restore(path: Path, net: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Steps that were done; 0 where there is no state."""
+def restore(
+    path: Path, settings: Settings, net: nn.Module, averaged: nn.Module, optimizer: torch.optim.Optimizer
+) -> int:
+    """Steps that were done; 0 where there is no state.
+
+    Raises:
+        BadInput: the state is of a run with other settings, whose schedule would not fit.
+    """
     if not path.is_file():
         return 0
-    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no mapping
+    if about.get("settings") != _as_json(settings):
+        raise BadInput(path, "settings", _as_json(settings), about.get("settings", "none"))
     for prefix, module in (("net.", net), ("averaged.", averaged)):
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     state: dict[int, dict[str, Tensor]] = {}
@@ -52,4 +69,8 @@ def restore(path: Path, net: nn.Module, averaged: nn.Module, optimizer: torch.op
             _, index, name = key.split(".")
             state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(state[0]["step"]) if state else 0
+    return int(about["step"])
+
+
+def _as_json(settings: Settings) -> str:
+    return msgspec.json.encode(settings).decode()

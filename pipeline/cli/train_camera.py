@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +10,6 @@ import msgspec
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fusion.detect.centre_points import CentrePoints
 from fusion.detect.onnx_detectors import OnnxSettings
@@ -21,7 +18,7 @@ from fusion.training.camera_export import export_onnx
 from fusion.training.camera_score import score
 from fusion.training.images import read_folder
 from nodes.simulator.training_images import PER_WORLD, write_images
-from pipeline.cli.paths import ROOT
+from pipeline.cli.training_run import bar, bars, write_card
 
 _TRAIN_SEED, _TEST_SEED = 0, 700_000
 _NAME = "camera_simulated"
@@ -52,10 +49,10 @@ def camera(
     settings = CameraTraining(steps=steps, channels=channels, seed=seed)
     if threads:
         torch.set_num_threads(threads)
-    with _bars() as bars:
+    with bars() as shown:
         for folder, count, first in (("train", worlds, _TRAIN_SEED), ("test", test_worlds, _TEST_SEED)):
-            write_images(out / folder, count, first, _bar(bars, f"images to {folder}", count))
-        done = _bar(bars, "training", steps)
+            write_images(out / folder, count, first, bar(shown, f"images to {folder}", count))
+        done = bar(shown, "training", steps)
 
         def told(step: int, losses: dict[str, float]) -> None:
             done(step, f"training, loss {losses['heat']:.2f} + {losses['edges']:.2f}")
@@ -64,56 +61,21 @@ def camera(
         onnx = out / f"{_NAME}.onnx"
         digest = export_onnx(net, onnx, height, width)
         test = read_folder(out / "test")
-        scores = score(CentrePoints(onnx, _EVERYTHING), test, progress=_bar(bars, "scoring", len(test)))
+        scores = score(CentrePoints(onnx, _EVERYTHING), test, progress=bar(shown, "scoring", len(test)))
     card = {
         "name": _NAME,
         "what": "2D detector of road users in camera images, ten nuScenes classes, centre-point layout (CentreNet)",
         "sha256": digest,
-        "licence": "Apache-2.0",
         "input": f"(1, 3, {height}, {width}) float32, blue-green-red 0..255",
         "data": f"simulated only: {worlds} random worlds from seed {_TRAIN_SEED}, {worlds * PER_WORLD} images",
         "test": f"{test_worlds} random worlds from seed {_TEST_SEED}, {len(test)} images, never trained on",
         "command": f"syncline train camera OUT --worlds {worlds} --test-worlds {test_worlds} --steps {steps} "
         f"--channels {channels} --seed {seed} --height {height} --width {width}",
-        "commit": _commit(),
-        "torch": str(torch.__version__),
         "settings": msgspec.to_builtins(settings),
         "scores": {name: None if math.isnan(value) else round(value, 4) for name, value in scores.items()},
     }
-    (out / f"{_NAME}.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
+    write_card(onnx.with_suffix(".json"), card)
     _print(card, onnx)
-
-
-def _bars() -> Progress:
-    return Progress(
-        TextColumn("{task.description:<28}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def _bar(bars: Progress, text: str, total: int) -> Callable[..., None]:
-    task = bars.add_task(text, total=total)
-
-    def done(number: int, description: str = text) -> None:
-        bars.update(task, completed=number, description=description)
-
-    return done
-
-
-def _commit() -> str:
-    """Of the checkout, with a mark where it was changed since; empty where there is no git."""
-    try:
-        ran = subprocess.run(
-            ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return ran.stdout.strip()
 
 
 def _print(card: dict[str, Any], onnx: Path) -> None:

@@ -56,7 +56,7 @@ def train(
     averaged.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
     out.mkdir(parents=True, exist_ok=True)
-    step = state.restore(out / _STATE, net, averaged, optimizer)
+    step = state.restore(out / _STATE, settings, net, averaged, optimizer)
     running: dict[str, float] = {}
     for batch in _batches(data, settings, step):
         for group in optimizer.param_groups:
@@ -73,7 +73,7 @@ def train(
             running[name] = 0.95 * running.get(name, value.item()) + 0.05 * value.item()
         progress(step, running)
         if step % settings.save_every == 0 or step == settings.steps:
-            state.save(out / _STATE, net, averaged, optimizer, step)
+            state.save(out / _STATE, settings, net, averaged, optimizer, step)
     return averaged.eval()
 
 
