@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from fusion.detect.centre_net import DEEPEST, CentreNet
+from fusion.training.onnx_file import without_origins
 
 
 def export_onnx(net: CentreNet, path: Path, height: int, width: int) -> str:
@@ -35,4 +36,5 @@ def export_onnx(net: CentreNet, path: Path, height: int, width: int) -> str:
             external_data=False,
             verbose=False,
         )
+    without_origins(path)
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -11,6 +11,7 @@ import torch
 
 from fusion.detect.pillar_grid import BLOCKS, CHANNELS
 from fusion.detect.pillar_net import PillarNet
+from fusion.training.onnx_file import without_origins
 
 
 def export_onnx(net: PillarNet, path: Path) -> str:
@@ -30,4 +31,5 @@ def export_onnx(net: PillarNet, path: Path) -> str:
             external_data=False,
             verbose=False,
         )
+    without_origins(path)
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,6 +13,7 @@ from fusion.graph.inputs import NEIGHBOURS, PAIR, SENSOR, TRACK
 from fusion.graph.network import WIDTH, GraphNetwork, GraphOutput
 from fusion.graph.polar import PAIR_MOTION, TRACK_MOTION
 from fusion.graph.weigher import INFLATION
+from fusion.training.onnx_file import without_origins
 
 OPSET = 18
 
@@ -35,6 +36,7 @@ def export(network: GraphNetwork, path: Path, inflation: float = 1.0) -> None:
     onnx.helper.set_model_props(model, {INFLATION: repr(inflation)})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
+    without_origins(path)
 
 
 def operators(path: Path) -> set[str]:

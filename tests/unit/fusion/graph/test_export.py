@@ -33,3 +33,9 @@ def test_nothing_is_scattered(exported):
 
 def test_the_file_is_small(exported):
     assert exported.stat().st_size < 2 << 20
+
+
+def test_the_file_does_not_say_where_it_was_made(exported):
+    written = exported.read_bytes()
+    assert b".py" not in written
+    assert b"site-packages" not in written
