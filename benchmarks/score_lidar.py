@@ -24,7 +24,7 @@ from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from fusion.detect import lidar
 from fusion.detect.pillars import Earlier, PillarDetector, PillarSettings
-from fusion.training.sweeps import UNIT_M, part_names, read_part
+from fusion.training.sweeps import UNIT_M, read_folder
 from nodes.earlier_sweeps import EarlierSweeps
 from nodes.sources.open_drive import open_drive
 from pipeline.core.messages import Detections, EgoPose, Message, PointCloud
@@ -81,15 +81,12 @@ def main() -> None:
 
 def labelled(folder: Path) -> Iterator[Look]:
     """Sweeps as they are stored: heights above the ground, as if it were level."""
-    for path in part_names(folder):
-        for sweep in read_part(path):
-            now, before = (
-                points[:, :3].astype(np.float32) * np.float32(UNIT_M) for points in (sweep.now, sweep.before)
-            )
-            b = sweep.boxes.astype(np.float64)
-            labels = boxes_of(b[:, :3], b[:, 3:6], b[:, 6], b[:, 7:9], sweep.class_id)
-            earlier = Earlier(before, sweep.gap_s) if len(before) else None
-            yield Look(now, np.zeros(len(now), np.int32), np.array([1.0, 0.0, 1.9]), earlier, labels, sweep.points)
+    for sweep in read_folder(folder):
+        now, before = (points[:, :3].astype(np.float32) * np.float32(UNIT_M) for points in (sweep.now, sweep.before))
+        b = sweep.boxes.astype(np.float64)
+        labels = boxes_of(b[:, :3], b[:, 3:6], b[:, 6], b[:, 7:9], sweep.class_id)
+        earlier = Earlier(before, sweep.gap_s) if len(before) else None
+        yield Look(now, np.zeros(len(now), np.int32), np.array([1.0, 0.0, 1.9]), earlier, labels, sweep.points)
 
 
 def recorded(path: Path, every: int) -> Iterator[tuple[list[str], list[Look]]]:

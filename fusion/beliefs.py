@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from fusion.measurements import FloatArray, Measurements
+from fusion.sight import sight_axes, stretch
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CLASSES, FrameSet
 from pipeline.core.settings import Settings
@@ -52,7 +53,7 @@ class Expected:
 
 def as_learned(z: Measurements, belief: Expected) -> Measurements:
     """The detections, the bias taken off, with covariances as large as the errors were."""
-    axes = sight_axes(z)
+    axes = sight_axes(z.sight)
     along = np.einsum("ni,nij,nj->n", axes[:, 0], z.R[:, :2, :2], axes[:, 0])
     value = z.value.copy()
     value[:, :2] -= (belief.bias * np.sqrt(along))[:, None] * axes[:, 0]
@@ -61,20 +62,12 @@ def as_learned(z: Measurements, belief: Expected) -> Measurements:
     return dataclasses.replace(z, value=value, R=R)
 
 
-def sight_axes(z: Measurements) -> FloatArray:
-    """(N, 2, 2) unit vectors in the plane: along the line of sight, and across it."""
-    along = z.sight / np.maximum(np.hypot(z.sight[:, 0], z.sight[:, 1]), 1e-9)[:, None]
-    return np.stack([along, np.stack([-along[:, 1], along[:, 0]], axis=1)], axis=1)
-
-
 def stretched(z: Measurements, factor: FloatArray) -> FloatArray:
     """(N, 6, 6) R with the variance along and across the line of sight multiplied by ``factor`` (N, 2)."""
-    axes = sight_axes(z)
-    stretch = np.zeros((len(z), 3, 3))
-    stretch[:, :2, :2] = np.swapaxes(axes, 1, 2) @ (np.sqrt(factor)[:, :, None] * axes)
-    stretch[:, 2, 2] = 1.0
+    T = np.tile(np.eye(3), (len(z), 1, 1))
+    T[:, :2, :2] = stretch(sight_axes(z.sight), np.sqrt(factor))
     R = z.R.copy()
-    R[:, :3, :3] = stretch @ R[:, :3, :3] @ np.swapaxes(stretch, 1, 2)
+    R[:, :3, :3] = T @ R[:, :3, :3] @ T
     return R
 
 

@@ -20,10 +20,11 @@ from typing import Literal
 
 import numpy as np
 
-from fusion.beliefs import Expected, as_learned, belief_table, sight_axes, stretched
+from fusion.beliefs import Expected, as_learned, belief_table, stretched
 from fusion.kalman import Innovation
 from fusion.measurements import FloatArray, IntArray, Measurements
 from fusion.per_sensor import PerSensor
+from fusion.sight import sight_axes
 from fusion.tracks import IS_VEHICLE
 from fusion.weigher import Encounter, Shares, Verdict, as_stated
 from pipeline.core.messages import FrameSet
@@ -111,7 +112,7 @@ class Adaptive:
         if not settled.any():
             return
         z, after = met.z.take(settled), left().take(settled)
-        axes = sight_axes(z)
+        axes = sight_axes(z.sight)
         residual = np.einsum("nai,ni->na", axes, after.residual[:, :2])
         stated = np.einsum("nai,nij,naj->na", axes, z.R[:, :2, :2], axes)
         predicted = np.einsum("nai,nij,naj->na", axes, (after.S - after.R)[:, :2, :2], axes)

@@ -103,8 +103,10 @@ class Tracker:
         alone = np.ones(len(z), dtype=bool)
         alone[column] = False
         z, unpaired = z.take(column), np.bincount(z.sensor[alone], minlength=len(frames.slots))
+        looks = self._looks(tracks, row, z, frames)
+        evidence = existence.frame_evidence(looks, self.settings.existence)
         seen = self._compare(tracks, row, z)
-        return Encounter(frames, time_ns, dt, tracks, row, z, seen, self._looks(tracks, row, z, frames), unpaired)
+        return Encounter(frames, time_ns, dt, tracks, row, z, seen, looks, evidence, unpaired)
 
     def settle(self, met: Encounter, verdict: Verdict) -> Scene:
         """The second half: fuse the pairs as they are believed, and see which tracks live on."""
@@ -216,14 +218,13 @@ class Tracker:
     def _weigh_existence(self, met: Encounter, newborn: BoolArray) -> None:
         """The evidence as the filter weighs it: also where the weigher has its own opinion, of which it is a part."""
         settings, tracks, looks = self.settings.existence, met.tracks, met.looks
-        total = existence.frame_evidence(looks, settings)
         known = (tracks.evidence > settings.teacher) & (tracks.coasted <= 3) & (looks.hidden < 0.5)
         used = np.flatnonzero(looks.looked)
         sensors = tuple(met.frames.slots[i].sensor for i in used)
         cell = existence.cells(existence.in_ego(tracks, met.frames.odom_SE3_ego))[known]
         self._visibility.learn(sensors, cell, looks.hit[known][:, used], looks.visible[known][:, used], met.dt)
-        followed = existence.follow(tracks.evidence, total, existence.attention(looks), met.dt, settings)
-        tracks.evidence[:] = np.where(newborn, total, followed)
+        followed = existence.follow(tracks.evidence, met.evidence, existence.attention(looks), met.dt, settings)
+        tracks.evidence[:] = np.where(newborn, met.evidence, followed)
 
     def _lives(self, tracks: Tracks, evidence: FloatArray, hit: BoolArray) -> BoolArray:
         settings = self.settings

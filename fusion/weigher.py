@@ -44,8 +44,8 @@ class Encounter(NamedTuple):
     """One frame set's N pairs of a detection and a track, before anything is fused.
 
     tracks: M, predicted to ``time_ns``, those just started last. row (N,): the track of detection i of ``z``. seen:
-    detection against prediction. looks: who could see what. unpaired (S,): detections of each sensor that belong to no
-    track.
+    detection against prediction. looks: who could see what. evidence (M,): log-odds that this frame set brings, as the
+    filter weighs it. unpaired (S,): detections of each sensor that belong to no track.
     """
 
     frames: FrameSet
@@ -56,19 +56,16 @@ class Encounter(NamedTuple):
     z: Measurements
     seen: Innovation
     looks: Looks
+    evidence: FloatArray
     unpaired: IntArray
 
 
 @dataclasses.dataclass(frozen=True)
 class SensorVerdict:
-    """What is thought of S sensors. faults: F names, the first is that of health. fault (S, F): probabilities.
-    turn (S,), rad counter-clockwise, and lag (S,), s: by which its detections are off.
-    """
+    """What is thought of S sensors. faults: F names, the first is that of health. fault (S, F): probabilities."""
 
     faults: tuple[str, ...]
     fault: FloatArray
-    turn: FloatArray
-    lag: FloatArray
 
     def names(self) -> tuple[str, ...]:
         """(S,) the most probable fault of each sensor, "" for health."""

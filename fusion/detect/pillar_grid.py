@@ -45,7 +45,7 @@ class Pillars(NamedTuple):
 
 def pillars(x: Points, y: Points, height: Points, edges: tuple[float, ...] = EDGES_M) -> Pillars:
     """Args: (N,) float32 each: metres, ego frame; height above ground. NaN belongs nowhere."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # what lies too far out to compute with is left out anyway
         inside = (np.abs(x) < RANGE_M) & (np.abs(y) < RANGE_M)
         row, column = (np.where(inside, (v + np.float32(RANGE_M)) * np.float32(1 / PILLAR_M), 0) for v in (x, y))
         side = BLOCKS * BLOCK

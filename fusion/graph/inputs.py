@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fusion import existence
+from fusion.beliefs import MODALITIES
 from fusion.measurements import FloatArray, IntArray, seconds
 from fusion.weigher import Encounter
 from pipeline.core.messages import FrameSet
@@ -15,7 +15,6 @@ from pipeline.core.messages import FrameSet
 Floats = npt.NDArray[np.float32]
 
 NEIGHBOURS = 8
-MODALITIES = ("camera", "lidar", "radar")
 _GROUPS = np.array([0, 1, 1, 1, 1, 2, 3, 3, 4, 4])  # of CLASSES: cars, large vehicles, people, cycles, small things
 _GROUP_OF = np.eye(5)[_GROUPS]  # (C, 5)
 _BELIEVED = 1.0  # log-odds from which a track says whether a sensor misses things
@@ -140,7 +139,7 @@ def _tracks(met: Encounter, modality: Floats, distance: FloatArray) -> Floats:
     each = np.stack([looks.hit @ kinds, looks.detection @ kinds, looks.odds @ kinds], axis=2)  # (M, 3 kinds, 3)
     return _columns(
         tracks.evidence / 4.0,
-        _soft(existence.frame_evidence(looks, existence.ExistenceSettings()) / 4.0),
+        _soft(met.evidence / 4.0),
         tracks.coasted / 5.0,
         np.log1p(tracks.age + 1) / 3.0,
         tracks.age < 0,

@@ -17,6 +17,7 @@ from fusion.graph.polar import pair_motion, track_motion
 from fusion.kalman import Innovation
 from fusion.measurements import FloatArray, Measurements
 from fusion.per_sensor import PerSensor
+from fusion.sight import sight_axes, stretch
 from fusion.weigher import Encounter, SensorVerdict, Shares, Verdict
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import FrameSet
@@ -69,7 +70,7 @@ class Graph:
             memory=told["next_track_memory"],
             say=self._settings.existence,
             inflation=self._inflation,
-            sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True), told["turn"], told["lag"]),
+            sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True)),
         )
 
     def learn(self, met: Encounter, left: object) -> None:
@@ -79,7 +80,7 @@ class Graph:
         if len(met.tracks) == 0:
             return self._nothing(len(rows), rows)
         seen, tracks = four_columns(met.seen), met.tracks
-        unit = met.z.sight / np.maximum(np.hypot(*met.z.sight.T), 1e-9)[:, None]
+        unit = sight_axes(met.z.sight)[:, 0]
         velocity = tracks.mean[:, 3:]
         motion = pair_motion(seen.residual, seen.predicted, seen.R, velocity[met.row], unit)
         inputs = given._asdict() | {
@@ -99,7 +100,7 @@ class Graph:
         n = np.zeros(0)
         return {
             "log_scale": np.zeros((0, 3)), "bias": np.zeros((0, 2)), "white": n, "class_trust": n, "evidence": n,
-            "fault": np.zeros((sensors, len(FAULTS))), "turn": np.zeros(sensors), "lag": np.zeros(sensors),
+            "fault": np.zeros((sensors, len(FAULTS))),
             "next_track_memory": np.zeros((0, self.memory)), "next_sensor_memory": self.sensors.values[rows],
         }  # fmt: skip
 
@@ -130,17 +131,15 @@ def believed(seen: Innovation, log_scale: FloatArray, bias: FloatArray, sight: F
 
     log_scale (N, 3): of the variances. bias (N, 2): along and across, m. sight (N, 2).
     """
-    along = sight / np.maximum(np.hypot(sight[:, 0], sight[:, 1]), 1e-9)[:, None]
-    axes = np.stack([along, np.stack([-along[:, 1], along[:, 0]], axis=1)], axis=1)
-    scale = np.exp(0.5 * log_scale)
+    axes, scale = sight_axes(sight), np.exp(0.5 * log_scale)
     n, m = seen.residual.shape
-    stretch = np.tile(np.eye(m), (n, 1, 1))
-    stretch[:, :2, :2] = np.swapaxes(axes, 1, 2) @ (scale[:, :2, None] * axes)
+    T = np.tile(np.eye(m), (n, 1, 1))
+    T[:, :2, :2] = stretch(axes, scale[:, :2])
     if _RADIAL in seen.measured:
-        stretch[:, -1, -1] = np.where(seen.present[:, -1], scale[:, 2], 1.0)
+        T[:, -1, -1] = np.where(seen.present[:, -1], scale[:, 2], 1.0)
     residual = seen.residual.copy()
     residual[:, :2] -= (np.swapaxes(axes, 1, 2) @ bias[..., None])[..., 0]
-    return seen._replace(residual=residual, R=stretch @ seen.R @ stretch)
+    return seen._replace(residual=residual, R=T @ seen.R @ T)
 
 
 @cache

@@ -15,20 +15,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fusion.detect.centre_net import CentreNet
-from fusion.training import state
 from fusion.training.camera_augment import varied
 from fusion.training.camera_targets import loss, targets
 from fusion.training.images import LabelledImage, read_folder
+from fusion.training.loop import Run, Schedule
 from pipeline.core.messages import C
-from pipeline.core.settings import Settings
-
-_STATE = "state.safetensors"
 
 
-class CameraTraining(Settings, frozen=True):
-    """steps: optimizer steps of `batch` random views of height x width pixels each. channels: width of the network.
-    edges: weight of the boxes' loss beside that of the heat maps. rate: peak of the learning rate, which rises over the
-    first tenth (Smith and Topin, 2018). average: share of the running weights kept at each step."""
+class CameraTraining(Schedule, frozen=True):
+    """A sample is a random view of height x width pixels. channels: width of the network. edges: weight of the boxes'
+    loss beside that of the heat maps."""
 
     steps: int = 12000
     batch: int = 8
@@ -39,7 +35,6 @@ class CameraTraining(Settings, frozen=True):
     rate: float = 4e-3
     decay: float = 1e-3
     average: float = 0.996
-    seed: int = 0
     save_every: int = 50
 
 
@@ -76,35 +71,21 @@ def train(
     Raises:
         BadInput: the data cannot be read, or ``out`` holds the state of a training with other settings.
     """
-    torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = read_folder(data)
-    net = CentreNet(C, settings.channels).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = CentreNet(C, settings.channels).to(device)
-    averaged.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-    out.mkdir(parents=True, exist_ok=True)
-    step = state.restore(out / _STATE, settings, net, averaged, optimizer)
-    running: dict[str, float] = {}
-    for batch in _batches(images, settings, step, workers):
-        for group in optimizer.param_groups:
-            group["lr"] = state.rate_at(step, settings.steps, settings.rate)
+
+    def make() -> CentreNet:
+        return CentreNet(C, settings.channels).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def losses(net: CentreNet, batch: list[Tensor]) -> dict[str, Tensor]:
         bgr, *wanted = (tensor.to(device) for tensor in batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):  # few processors have it
             grid = net(bgr.float().contiguous(memory_format=torch.channels_last))
         of_heat, of_edges = loss(grid.float(), *wanted)
-        optimizer.zero_grad(set_to_none=True)
-        (of_heat + settings.edges * of_edges).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        step += 1
-        state.follow(averaged, net, min(settings.average, step / (step + 10.0)))
-        for name, value in (("heat", of_heat), ("edges", of_edges)):
-            running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
-        progress(step, running)
-        if step % settings.save_every == 0 or step == settings.steps:
-            state.save(out / _STATE, settings, net, averaged, optimizer, step)
-    return averaged.eval()
+        return {"heat": of_heat, "edges": of_edges, "total": of_heat + settings.edges * of_edges}
+
+    run = Run(make, out, settings)
+    return run.learn(_batches(images, settings, run.step, workers), losses, progress)
 
 
 def _batches(images: list[LabelledImage], settings: CameraTraining, step: int, workers: int) -> Iterator[list[Tensor]]:

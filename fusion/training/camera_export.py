@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import warnings
 from pathlib import Path
 
 import torch
 
 from fusion.detect.centre_net import DEEPEST, CentreNet
-from fusion.training.onnx_file import without_origins
+from fusion.training.onnx_file import write_onnx
 
 
 def export_onnx(net: CentreNet, path: Path, height: int, width: int) -> str:
@@ -21,20 +18,4 @@ def export_onnx(net: CentreNet, path: Path, height: int, width: int) -> str:
     """
     if height % DEEPEST or width % DEEPEST:
         raise ValueError(f"height, width: expected multiples of {DEEPEST}, got {height}, {width}")
-    net = net.eval().cpu()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():  # the exporter's own, about torch's internals
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            net,
-            (torch.zeros(1, 3, height, width),),
-            str(path),
-            input_names=["image"],
-            output_names=["grid"],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    without_origins(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return write_onnx(net, path, {"image": torch.zeros(1, 3, height, width)}, ["grid"])

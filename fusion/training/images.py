@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.detect.image_boxes import Image
+from fusion.training.parts import part_names, write_arrays
+from pipeline.core.bounded import read_npz
 from pipeline.core.errors import BadInput
 
 VERSION = 2
@@ -55,19 +55,16 @@ class LabelledImage(NamedTuple):
 
 def write_part(path: Path, images: Sequence[LabelledImage]) -> None:
     """One part of a folder; it appears under its name only when it is whole."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        version=np.int64(VERSION),
-        jpeg=np.concatenate([image.jpeg for image in images]),
-        jpeg_ends=np.cumsum([len(image.jpeg) for image in images]),
-        box_ends=np.cumsum([len(image.edges) for image in images]),
-        edges=np.concatenate([image.edges for image in images]),
-        class_id=np.concatenate([image.class_id for image in images]),
-        visible=np.concatenate([image.visible for image in images]),
-        conditions=np.array([CONDITIONS.index(image.conditions) for image in images], np.uint8),
-    )
-    partial.replace(path)
+    write_arrays(path, {
+        "version": np.int64(VERSION),
+        "jpeg": np.concatenate([image.jpeg for image in images]),
+        "jpeg_ends": np.cumsum([len(image.jpeg) for image in images]),
+        "box_ends": np.cumsum([len(image.edges) for image in images]),
+        "edges": np.concatenate([image.edges for image in images]),
+        "class_id": np.concatenate([image.class_id for image in images]),
+        "visible": np.concatenate([image.visible for image in images]),
+        "conditions": np.array([CONDITIONS.index(image.conditions) for image in images], np.uint8),
+    })  # fmt: skip
 
 
 def read_folder(folder: Path) -> list[LabelledImage]:
@@ -76,26 +73,11 @@ def read_folder(folder: Path) -> list[LabelledImage]:
     Raises:
         BadInput: no part, or one that is truncated, too large, or not of this form.
     """
-    parts = sorted(path for path in folder.glob("*.npz") if not path.name.endswith(".partial.npz"))
-    if not parts:
-        raise BadInput(folder, "parts", "at least one .npz", "none")
-    return [image for path in parts for image in _read_part(path)]
+    return [image for path in part_names(folder) for image in _read_part(path)]
 
 
 def _read_part(path: Path) -> list[LabelledImage]:
-    if path.stat().st_size > _MAX_PART_BYTES:
-        raise BadInput(path, "size", f"at most {_MAX_PART_BYTES} bytes", path.stat().st_size)
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in _FIELDS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(path, "file", f"an archive of {', '.join(_FIELDS)}", error) from error
-    for name, (kind, shape) in _FIELDS.items():
-        found = arrays[name]
-        if found.dtype != np.dtype(kind) or [
-            w for w in zip(shape, found.shape, strict=False) if w[0] not in (None, w[1])
-        ]:
-            raise BadInput(path, name, f"{kind} of shape {shape}", f"{found.dtype} {found.shape}")
+    arrays = read_npz(path, _FIELDS, _MAX_PART_BYTES, same_length=False)
     if int(arrays["version"]) != VERSION:
         raise BadInput(path, "version", str(VERSION), int(arrays["version"]))
     jpeg_ends, box_ends = arrays["jpeg_ends"], arrays["box_ends"]

@@ -11,26 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fusion.detect.pillar_grid import RANGE_M
 from fusion.detect.pillar_layout import AWAY, CELL_M, CELLS
 from fusion.detect.pillar_net import PillarNet
-from fusion.training import state
 from fusion.training.lidar_augment import View, varied
 from fusion.training.lidar_targets import MIN_POINTS, Targets, loss, targets, total
-from fusion.training.sweeps import LabelledSweep, part_names, read_part
-from pipeline.core.settings import Settings
-
-STATE = "state.safetensors"
+from fusion.training.loop import Run, Schedule, load_averaged
+from fusion.training.sweeps import LabelledSweep, read_folder
 
 
-class LidarTraining(Settings, frozen=True):
-    """steps: optimizer steps of `batch` random crops each. crop: their side, cells. crops: from each view of a sweep.
-    rate: peak of the learning rate, which rises over the first tenth (Smith and Topin, 2018). average: share of the
-    running weights kept at each step."""
+class LidarTraining(Schedule, frozen=True):
+    """A sample is a random crop. crop: its side, cells. crops: from each view of a sweep. width: of the network."""
 
     steps: int = 10000
     batch: int = 8
@@ -40,8 +34,6 @@ class LidarTraining(Settings, frozen=True):
     rate: float = 3e-3
     decay: float = 1e-3
     average: float = 0.998
-    seed: int = 0
-    save_every: int = 100
 
 
 class _Crops(Dataset[tuple[Tensor, ...]]):
@@ -101,38 +93,15 @@ def train(
     Raises:
         BadInput: the data cannot be read.
     """
-    torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sweeps = [sweep for part in part_names(data) for sweep in read_part(part)]
-    net = PillarNet(settings.width).to(device)
-    averaged = PillarNet(settings.width).to(device)
-    if start is not None:
-        net.load_state_dict(load_averaged(start))
-    averaged.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-    out.mkdir(parents=True, exist_ok=True)
-    step = state.restore(out / STATE, settings, net, averaged, optimizer)
-    crops = _Crops(sweeps, settings, step * settings.batch)
-    running: dict[str, float] = {}
-    for batch in DataLoader(crops, settings.batch, num_workers=workers, drop_last=True):
-        for group in optimizer.param_groups:
-            group["lr"] = state.rate_at(step, settings.steps, settings.rate)
+    sweeps = read_folder(data)
+
+    def losses(net: PillarNet, batch: list[Tensor]) -> dict[str, Tensor]:
         occupied, away, *wanted = (tensor.to(device) for tensor in batch)
-        losses = loss(net(occupied.float().contiguous(memory_format=torch.channels_last), away), *wanted)
-        optimizer.zero_grad(set_to_none=True)
-        total(losses).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        step += 1
-        state.follow(averaged, net, min(settings.average, step / (step + 10.0)))
-        for name, value in losses.items():
-            running[name] = 0.98 * running.get(name, value.item()) + 0.02 * value.item()
-        progress(step, running)
-        if step % settings.save_every == 0 or step == settings.steps:
-            state.save(out / STATE, settings, net, averaged, optimizer, step)
-    return averaged.eval()
+        parts = loss(net(occupied.float().contiguous(memory_format=torch.channels_last), away), *wanted)
+        return parts | {"total": total(parts)}
 
-
-def load_averaged(path: Path) -> dict[str, Tensor]:
-    """The averaged network of a saved state."""
-    return {k.removeprefix("averaged."): v for k, v in load_file(path).items() if k.startswith("averaged.")}
+    weights = None if start is None else load_averaged(start)
+    run = Run(lambda: PillarNet(settings.width).to(device), out, settings, weights)
+    crops = _Crops(sweeps, settings, run.step * settings.batch)
+    return run.learn(DataLoader(crops, settings.batch, num_workers=workers, drop_last=True), losses, progress)

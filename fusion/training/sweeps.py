@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fusion.training.parts import part_names, write_arrays
+from pipeline.core.bounded import read_npz
 from pipeline.core.errors import BadInput
 
 VERSION = 1
@@ -52,33 +52,27 @@ class LabelledSweep(NamedTuple):
 
 def write_part(path: Path, sweeps: Sequence[LabelledSweep]) -> None:
     """One part of a folder; it appears under its name only when it is whole."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        version=np.int64(VERSION),
-        now=np.concatenate([sweep.now for sweep in sweeps]),
-        now_ends=np.cumsum([len(sweep.now) for sweep in sweeps]),
-        before=np.concatenate([sweep.before for sweep in sweeps]),
-        before_ends=np.cumsum([len(sweep.before) for sweep in sweeps]),
-        gap_s=np.array([sweep.gap_s for sweep in sweeps], np.float32),
-        boxes=np.concatenate([sweep.boxes for sweep in sweeps]),
-        class_id=np.concatenate([sweep.class_id for sweep in sweeps]),
-        points=np.concatenate([sweep.points for sweep in sweeps]),
-        box_ends=np.cumsum([len(sweep.boxes) for sweep in sweeps]),
-    )
-    partial.replace(path)
+    write_arrays(path, {
+        "version": np.int64(VERSION),
+        "now": np.concatenate([sweep.now for sweep in sweeps]),
+        "now_ends": np.cumsum([len(sweep.now) for sweep in sweeps]),
+        "before": np.concatenate([sweep.before for sweep in sweeps]),
+        "before_ends": np.cumsum([len(sweep.before) for sweep in sweeps]),
+        "gap_s": np.array([sweep.gap_s for sweep in sweeps], np.float32),
+        "boxes": np.concatenate([sweep.boxes for sweep in sweeps]),
+        "class_id": np.concatenate([sweep.class_id for sweep in sweeps]),
+        "points": np.concatenate([sweep.points for sweep in sweeps]),
+        "box_ends": np.cumsum([len(sweep.boxes) for sweep in sweeps]),
+    })  # fmt: skip
 
 
-def part_names(folder: Path) -> list[Path]:
-    """The parts of a folder, in order.
+def read_folder(folder: Path) -> list[LabelledSweep]:
+    """All sweeps of a folder, in order of its parts.
 
     Raises:
-        BadInput: there is none.
+        BadInput: no part, or one that is truncated, too large, or not of this form.
     """
-    parts = sorted(path for path in folder.glob("*.npz") if not path.name.endswith(".partial.npz"))
-    if not parts:
-        raise BadInput(folder, "parts", "at least one .npz", "none")
-    return parts
+    return [sweep for path in part_names(folder) for sweep in read_part(path)]
 
 
 def read_part(path: Path) -> list[LabelledSweep]:
@@ -87,17 +81,7 @@ def read_part(path: Path) -> list[LabelledSweep]:
     Raises:
         BadInput: truncated, too large, or not of this form.
     """
-    if path.stat().st_size > _MAX_PART_BYTES:
-        raise BadInput(path, "size", f"at most {_MAX_PART_BYTES} bytes", path.stat().st_size)
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in _FIELDS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(path, "file", f"an archive of {', '.join(_FIELDS)}", error) from error
-    for name, (kind, shape) in _FIELDS.items():
-        found = arrays[name]
-        if found.dtype != np.dtype(kind) or len(found.shape) != len(shape) or found.shape[1:] != shape[1:]:
-            raise BadInput(path, name, f"{kind} of shape {shape}", f"{found.dtype} {found.shape}")
+    arrays = read_npz(path, _FIELDS, _MAX_PART_BYTES, same_length=False)
     if int(arrays["version"]) != VERSION:
         raise BadInput(path, "version", str(VERSION), int(arrays["version"]))
     count = len(arrays["gap_s"])

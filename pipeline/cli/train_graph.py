@@ -6,7 +6,6 @@ whose pairs and tracks are others.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -25,7 +24,8 @@ from fusion.tracker import Tracker, TrackerSettings
 from fusion.training.graph.calibrate import scores_of, spread_to_cover
 from fusion.training.graph.export import export
 from fusion.training.graph.train import GraphTraining, train
-from fusion.training.graph.windows import load_window, save_window, windows
+from fusion.training.graph.windows import load_window, windows
+from fusion.training.parts import part_names, write_arrays
 from nodes.simulator.detections.curriculum import training_clip
 from pipeline.cli.training_run import bar, bars, write_card
 
@@ -83,13 +83,13 @@ def graph(
             done = bar(shown, f"clips to {name}", held_out)
             for number in _make(out / name, start, held_out, str(first), processes):
                 done(number)
-    inflation = spread_to_cover(net, [load_window(p) for p in sorted((out / "calibrate").glob("*.npz"))])
-    export(net, onnx, inflation)
-    scores = scores_of(net, [load_window(p) for p in sorted((out / "test").glob("*.npz"))], inflation)
+    inflation = spread_to_cover(net, [load_window(p) for p in part_names(out / "calibrate")])
+    digest = export(net, onnx, inflation)
+    scores = scores_of(net, [load_window(p) for p in part_names(out / "test")], inflation)
     write_card(onnx.with_suffix(".json"), {
         "name": _NAME,
         "what": "weighs each detection of each sensor; existence, class trust and sensor faults beside it",
-        "sha256": hashlib.sha256(onnx.read_bytes()).hexdigest(),
+        "sha256": digest,
         "data": f"simulated detections only: {clips} clips of 10.7 s from seed {_FIRST} met by the nominal filter, "
         f"{clips} from seed {_SECOND} met with the network; demo rig with other beams, a second LiDAR, missing sensors",
         "test": f"{held_out} clips from seed {_TEST}; spread calibrated on {held_out} from seed {_CALIBRATE}",
@@ -121,5 +121,5 @@ def _make_one(job: _Job) -> None:
     weigh = GraphSettings(model=job.model) if job.model else NominalSettings()
     tracker = Tracker(TrackerSettings(fields=fields_of_view(rig), weigh=weigh))
     for number, window in enumerate(windows(clip, tracker, _FRAMES, _SKIP)):
-        save_window(window, job.folder / f"{job.seed}_{number}.npz")
+        write_arrays(job.folder / f"{job.seed}_{number}.npz", window)
     mark.touch()

@@ -14,7 +14,7 @@ from rich.console import Console
 from fusion.training.lidar import LidarTraining, train
 from fusion.training.lidar_calibrate import calibrated, coverage, fit, matches
 from fusion.training.lidar_export import export_onnx
-from fusion.training.sweeps import LabelledSweep, part_names, read_part
+from fusion.training.sweeps import read_folder
 from nodes.simulator.training_sweeps import PER_WORLD, training_world, write_sweeps
 from pipeline.cli.training_run import bar, bars, write_card
 
@@ -54,7 +54,7 @@ def lidar(
             done(step, "training, loss " + " + ".join(f"{value:.2f}" for value in losses.values()))
 
         net = train(out / "train", out / "state", settings, start, told, workers).cpu()
-        to_fit, to_test = _read(out / "validation"), _read(out / "test")
+        to_fit, to_test = read_folder(out / "validation"), read_folder(out / "test")
         calibration = fit(matches(net, to_fit, bar(shown, "calibrating", len(to_fit))))
         calibrated(net, calibration)
         found = matches(net, to_test, bar(shown, "testing", len(to_test)))
@@ -76,7 +76,3 @@ def lidar(
     for name, value in coverage(found).items():
         console.print(f"{name:<26}{value:.3f}", highlight=False)
     console.print(f"network  {onnx}, {onnx.stat().st_size / 1e6:.2f} MB\ncard     {onnx.with_suffix('.json')}")
-
-
-def _read(folder: Path) -> list[LabelledSweep]:
-    return [sweep for part in part_names(folder) for sweep in read_part(part)]

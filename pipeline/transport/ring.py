@@ -244,7 +244,7 @@ class RingReader:
                 return False
             if waited_ns < _WAKEFUL_NS:
                 os.sched_yield()
-            else:
+            else:  # a lock that blocks could not give up on a writer that was stopped in mid-copy
                 time.sleep(_NAP_S)
         if segment.generations[place.slot] == place.generation:
             return True

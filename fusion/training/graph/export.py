@@ -1,8 +1,7 @@
-"""Writes the trained network as ONNX, without a scatter, and the card beside it."""
+"""The trained graph as an ONNX file, without a scatter, that `fusion.graph.weigher` runs."""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import onnx
@@ -13,30 +12,17 @@ from fusion.graph.inputs import NEIGHBOURS, PAIR, SENSOR, TRACK
 from fusion.graph.network import WIDTH, GraphNetwork, GraphOutput
 from fusion.graph.polar import PAIR_MOTION, TRACK_MOTION
 from fusion.graph.weigher import INFLATION
-from fusion.training.onnx_file import without_origins
-
-OPSET = 18
+from fusion.training.onnx_file import write_onnx
 
 
-def export(network: GraphNetwork, path: Path, inflation: float = 1.0) -> None:
-    """Any number of pairs, tracks and sensors, but at least one track and one sensor.
+def export(network: GraphNetwork, path: Path, inflation: float = 1.0) -> str:
+    """Write the network for any number of pairs, tracks and sensors, but at least one track and one sensor; returns the
+    file's SHA-256.
 
     inflation: factor on published covariances, kept in the file (`fusion.training.graph.calibrate`).
     """
-    example = _example()
-    names, dynamic = list(example), _dynamic()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own deprecated helpers, and of axes that share a name on purpose
-        torch.onnx.export(
-            network.eval(), (), str(path), kwargs=example, dynamo=True, opset_version=OPSET, verbose=False,
-            input_names=names, output_names=list(GraphOutput._fields), external_data=False,
-            dynamic_shapes={name: dynamic[name] for name in names},
-        )  # fmt: skip
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {INFLATION: repr(inflation)})
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    without_origins(path)
+    about = {INFLATION: repr(inflation)}
+    return write_onnx(network, path, _example(), GraphOutput._fields, _dynamic(), about)
 
 
 def operators(path: Path) -> set[str]:

@@ -9,27 +9,23 @@ import numpy as np
 import torch
 
 from fusion.graph.network import GraphNetwork
-from fusion.training import state
 from fusion.training.graph.unroll import Batch, batch_of, unroll
 from fusion.training.graph.windows import Window, load_window
-from pipeline.core.errors import BadInput
-from pipeline.core.settings import Settings
+from fusion.training.loop import Run, Schedule
+from fusion.training.parts import part_names
 
-_STATE = "state.safetensors"
 TERMS = ("state", "detection", "existence", "fault", "weather")
 
 
-class GraphTraining(Settings, frozen=True):
-    """steps: optimizer steps of ``batch`` windows each. rate: peak of the learning rate. average: share of the running
-    weights kept at each step.
-    """
+class GraphTraining(Schedule, frozen=True):
+    """A sample is a window of 20 frames."""
 
     steps: int = 1000
     batch: int = 6
     rate: float = 2e-3
     decay: float = 1e-4
     average: float = 0.99
-    seed: int = 0
+    clip: float = 1.0
     save_every: int = 50
 
 
@@ -49,32 +45,8 @@ def train(
     Raises:
         BadInput: there are no windows.
     """
-    torch.manual_seed(settings.seed)
-    net, averaged = GraphNetwork(), GraphNetwork()
-    if start is not None:
-        net.load_state_dict(start.state_dict())
-    averaged.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.rate, weight_decay=settings.decay)
-    out.mkdir(parents=True, exist_ok=True)
-    step = state.restore(out / _STATE, settings, net, averaged, optimizer)
-    running: dict[str, float] = {}
-    for batch in _batches(data, settings, step):
-        for group in optimizer.param_groups:
-            group["lr"] = state.rate_at(step, settings.steps, settings.rate)
-        losses = losses_of(net, batch)
-        optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        if torch.isfinite(norm):
-            optimizer.step()
-        step += 1
-        state.follow(averaged, net, min(settings.average, step / (step + 10.0)))
-        for name, value in losses.items():
-            running[name] = 0.95 * running.get(name, value.item()) + 0.05 * value.item()
-        progress(step, running)
-        if step % settings.save_every == 0 or step == settings.steps:
-            state.save(out / _STATE, settings, net, averaged, optimizer, step)
-    return averaged.eval()
+    run = Run(GraphNetwork, out, settings, None if start is None else start.state_dict())
+    return run.learn(_batches(data, settings, run.step), losses_of, progress)
 
 
 def losses_of(net: GraphNetwork, batch: Batch) -> dict[str, torch.Tensor]:
@@ -89,9 +61,7 @@ def _batches(data: Path, settings: GraphTraining, step: int) -> Iterator[Batch]:
     for number in range(step, settings.steps):
         rng = np.random.default_rng([settings.seed, number])
         if not files or number % 100 == 0:
-            files = sorted(data.glob("*.npz"))
-        if not files:
-            raise BadInput(data, "windows", "files *.npz", "none")
+            files = part_names(data)
         chosen = rng.choice(len(files), settings.batch, replace=len(files) < settings.batch)
         windows: list[Window] = [load_window(files[i]) for i in chosen]
         yield batch_of(windows, rng)

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fusion.graph.inputs import graph_input
+from fusion.graph.inputs import PAIR, SENSOR, TRACK, graph_input
 from fusion.graph.weigher import FAULTS, WEATHERS
 from fusion.measurements import FloatArray, seconds
 from fusion.tracker import Tracker
 from fusion.tracks import ACCEL_PSD
 from fusion.training.clips import Clip
 from fusion.weigher import Encounter
+from pipeline.core.bounded import read_npz
 
 Window = dict[str, npt.NDArray[Any]]
 """T frames, K tracks in all, S sensors; N pairs and M tracks of all frames, one below the other.
@@ -27,13 +28,25 @@ Window = dict[str, npt.NDArray[Any]]
 pair_first, track_first (T + 1,): where each frame's begin. dt (T,), s. modality (S, 3). fault (T, S) index into FAULTS.
 weather () index into WEATHERS. sensor (T, S, ...), pair (N, ...), track (M, ...), place (M, 2): as in `GraphInput`.
 track_of (N,): within its frame. sensor_of (N,). value (N, 4): x, y, z, radial speed, positions less ``origin``. R
-(N, 4, 4). radial (N,): 1 where measured. ambiguity, ahead (N,). sight (N, 2). white (N,). truth_at (N, 2): where the
+(N, 4, 4). radial (N,): 1 where measured. ambiguity, ahead (N,). sight (N, 2). truth_at (N, 2): where the
 detection's object was when measured, NaN where there is none.
 slot (M,): 0..K-1. mean (M, 5), cov (M, 5, 5), bias (M, 2, 2): as predicted by the tracker that ran. accel_psd (M,).
 evidence (M,). exists (M,): 1 for the one track that follows a real object. truth (M, 4): x, y, vx, vy of its object,
 NaN where there is none.
 """
 
+_FIELDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "pair_first": ("<i8", (None,)), "track_first": ("<i8", (None,)), "dt": ("<f4", (None,)),
+    "modality": ("<f4", (None, 3)), "fault": ("<i8", (None, None)), "weather": ("<i8", ()),
+    "sensor": ("<f4", (None, None, len(SENSOR))), "pair": ("<f4", (None, len(PAIR))),
+    "track": ("<f4", (None, len(TRACK))), "place": ("<f4", (None, 2)),
+    "track_of": ("<i8", (None,)), "sensor_of": ("<i8", (None,)),
+    "value": ("<f4", (None, 4)), "R": ("<f4", (None, 4, 4)),
+    "radial": ("<f4", (None,)), "ambiguity": ("<f4", (None,)), "ahead": ("<f4", (None,)), "sight": ("<f4", (None, 2)),
+    "truth_at": ("<f4", (None, 2)), "slot": ("<i8", (None,)), "mean": ("<f4", (None, 5)), "cov": ("<f4", (None, 5, 5)),
+    "bias": ("<f4", (None, 2, 2)), "accel_psd": ("<f4", (None,)), "evidence": ("<f4", (None,)),
+    "exists": ("<f4", (None,)), "truth": ("<f4", (None, 4)),
+}  # fmt: skip
 _SILENT_STEP_MS = 5.0  # a clock that is less off harms nobody
 _FAULT_OF = {
     "dead": "absent", "missing": "absent", "packet_loss": "absent",
@@ -61,17 +74,13 @@ def windows(clip: Clip, tracker: Tracker, length: int, skip: int) -> Iterator[Wi
             record = _Record(clip, record.followed)
 
 
-def save_window(window: Window, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **window)  # type: ignore[arg-type]
-    partial.replace(path)
-
-
 def load_window(path: Path) -> Window:
-    """Of `save_window`; no pickle."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    """What `write_arrays` wrote of a window.
+
+    Raises:
+        BadInput: truncated, too large, or not of this form.
+    """
+    return read_npz(path, _FIELDS, same_length=False)
 
 
 class _Record:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from calibration.rig import Rig
-from fusion.beliefs import Expected, as_learned, belief_table, sight_axes
+from fusion.beliefs import Expected, as_learned, belief_table
 from fusion.measurements import measurements
+from fusion.sight import sight_axes
 from fusion.static_weights import Constants, ConstantSettings
 from fusion.training.static_weights import fit
 from nodes.simulator.detections.draw import draw_clip
@@ -30,7 +31,7 @@ def test_what_is_learned_goes_along_and_across_the_line_of_sight() -> None:
     z, frames = seen(Sensor("roof", "lidar", (0.5, 0.5, 0.5)))
     table = np.tile([4.0, 9.0, 2.0, 0.3, 0.5], (3, 10, 1))
     learned = as_learned(z, Expected(table, z, frames))
-    axes = sight_axes(z)[0]
+    axes = sight_axes(z.sight)[0]
     stated = axes @ z.R[0, :2, :2] @ axes.T
     assert np.diag(axes @ learned.R[0, :2, :2] @ axes.T) == pytest.approx(np.diag(stated) * [4.0, 9.0])
     assert (z.value - learned.value)[0, :2] == pytest.approx(2.0 * np.sqrt(stated[0, 0]) * axes[0])

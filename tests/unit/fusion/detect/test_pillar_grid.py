@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -78,6 +78,7 @@ def clouds() -> st.SearchStrategy[Points]:
 
 
 @given(clouds())
+@example(np.full((1, 3), 8.5e37, np.float32))
 def test_any_floats_will_do(points: Points) -> None:
     grid = encode(points, points)
     finite = points[np.isfinite(points).all(axis=1)]

@@ -16,7 +16,8 @@ from fusion.training.lidar import LidarTraining, train
 from fusion.training.lidar_augment import plain, varied
 from fusion.training.lidar_calibrate import Calibration, Matches, calibrated, coverage, fit, matches
 from fusion.training.lidar_targets import Targets, loss, targets, total
-from fusion.training.sweeps import UNIT_M, LabelledSweep, part_names, read_part, write_part
+from fusion.training.parts import part_names
+from fusion.training.sweeps import UNIT_M, LabelledSweep, read_part, write_part
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CLASSES, C
 

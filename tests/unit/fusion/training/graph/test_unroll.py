@@ -10,7 +10,8 @@ from fusion.graph.network import GraphNetwork
 from fusion.tracker import Tracker
 from fusion.training.graph.train import GraphTraining, losses_of, train
 from fusion.training.graph.unroll import batch_of, unroll
-from fusion.training.graph.windows import Window, load_window, save_window, windows
+from fusion.training.graph.windows import Window, load_window, windows
+from fusion.training.parts import write_arrays
 from tests.clips import small_clip
 
 FRAMES = 8
@@ -64,7 +65,7 @@ def test_labels_name_the_object_that_a_track_follows():
 
 def test_files_give_back_the_same(tmp_path):
     window = a_window()
-    save_window(window, tmp_path / "w.npz")
+    write_arrays(tmp_path / "w.npz", window)
     again = load_window(tmp_path / "w.npz")
     assert set(again) == set(window)
     for name, column in window.items():
@@ -75,7 +76,7 @@ def test_training_learns_and_goes_on_where_it_was_stopped(tmp_path):
     data = tmp_path / "windows"
     data.mkdir()
     for seed in range(2):
-        save_window(a_window(seed), data / f"{seed}.npz")
+        write_arrays(data / f"{seed}.npz", a_window(seed))
     held = batch_of([a_window(7)], np.random.default_rng(0))
     before = float(losses_of(GraphNetwork(), held)["total"].detach())
     settings = GraphTraining(steps=24, batch=2, save_every=8, average=0.8)
