@@ -70,7 +70,7 @@ class Tracker:
     """A `fusion.fuser.Fuser`. Detections come and go; the state is `Tracks`, the visibility, and what the weigher
     remembers of the sensors.
 
-    first_id: of its tracks.
+    first_id: of its tracks. `meet` and `settle` are the halves of a step, for who weighs otherwise (training).
     """
 
     def __init__(self, settings: TrackerSettings | None = None, first_id: int = 1) -> None:
