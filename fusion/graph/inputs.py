@@ -43,9 +43,10 @@ class GraphInput(NamedTuple):
     place: Floats
 
 
-# Columns, all divided so that they come to about one. odds and evidence are log-odds; log_range is that of m; ahead is how
-# long after the reference instant, tenths of a second; offset the same of a sensor's message; age and coasted count frame
-# sets; seen, expected and odds are over the sensors of a kind; pairs, unpaired, expected, met and newborn are counts.
+# Columns, all divided so that they come to about one. odds and evidence are log-odds; log_range is that of m; ahead is
+# how long after the reference instant, in tenths of a second, offset the same of a sensor's message; age and coasted
+# count frame sets; seen, expected and odds are over the sensors of a kind. Those of a sensor but for the first two are
+# logarithms of counts.
 PAIR = (
     "odds", "log_range", "ahead", "has_radial", "ambiguity", "agreement", "has_size", "size_ratio",
     *(f"group_{i}" for i in range(5)),
