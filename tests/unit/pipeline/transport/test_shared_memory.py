@@ -65,15 +65,14 @@ def test_small_and_large_messages_arrive_in_order(open_bus: OpenBus) -> None:
 
 
 def test_a_large_array_does_not_go_to_just_beyond_its_place_in_a_page(open_bus: OpenBus) -> None:
-    """Else its copy takes up to four times as long: see `ring.py`."""
+    """Else its copy takes up to four times as long: see `ring.py`. Large arrays begin near the start of a page."""
     publisher, reader = open_bus("camera"), open_bus("detector")
     subscription = reader.subscribe(["camera/front"])
     assert publisher.wait_for_subscribers("camera/front", 1, 10)
-    sent = image(0, 6_000_000)
-    publisher.publish(sent)
+    publisher.publish(image(0, 6_000_000))
     received = check(subscription.receive(10), 0, 6_000_000)
-    starts = [m.payload.data.ctypes.data for m in (sent, received) if isinstance(m.payload, CameraImage)]
-    assert (starts[1] - starts[0]) % 4096 >= 1024
+    assert isinstance(received.payload, CameraImage)
+    assert 1024 <= received.payload.data.ctypes.data % 4096 <= 3072
 
 
 def test_a_subscription_made_before_the_publisher_finds_it(open_bus: OpenBus) -> None:
