@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fusion.detect.centre_net import STRIDE
 from fusion.detect.image_boxes import Image, ImageBoxes, suppress
-from fusion.detect.onnx_detectors import OnnxSettings, open_session
+from fusion.detect.onnx_detectors import GridNetwork, OnnxSettings
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import C
 
@@ -25,12 +25,10 @@ class CentrePoints:
     """
 
     def __init__(self, path: Path, settings: OnnxSettings) -> None:
-        self._session = open_session(path, settings.threads)
+        self._network = GridNetwork(path, settings.engine)
         self._settings = settings
-        entry = self._session.get_inputs()[0]
-        self._input: str = entry.name
-        self._height, self._width = entry.shape[2:]
-        shape = self._session.get_outputs()[0].shape
+        self._height, self._width = self._network.height, self._network.width
+        shape = self._network.output_shape
         expected = [C + 4, self._height // STRIDE, self._width // STRIDE]
         if list(shape[1:]) != expected:
             raise BadInput(path, "output", f"(1, {', '.join(map(str, expected))})", shape)
@@ -42,8 +40,7 @@ class CentrePoints:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         filled[: size[1], : size[0]] = bgr if size == bgr.shape[1::-1] else cv2.resize(bgr, size, interpolation=how)
         blob = np.ascontiguousarray(filled.transpose(2, 0, 1)[None], np.float32)
-        (output,) = self._session.run(None, {self._input: blob})
-        boxes = decode(np.asarray(output)[0], self._settings)
+        boxes = decode(self._network(blob)[0], self._settings)
         edges = (boxes.edges / np.float32(scale)).clip(0, [bgr.shape[1], bgr.shape[0]] * 2)
         return boxes._replace(edges=edges.astype(np.float32))
 

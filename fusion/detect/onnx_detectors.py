@@ -11,9 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from fusion.detect.image_boxes import Detector2d, Image, ImageBoxes, concatenated, from_coco, suppress
+from fusion.engines.engine import Array as AnyArray
+from fusion.engines.engine import Engine, EngineSettings, open_engine
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import Settings
 
@@ -23,51 +24,50 @@ _COCO_COUNT = 80
 
 
 class OnnxSettings(Settings, frozen=True):
-    """threads: for one inference. min_score: boxes below are dropped. overlap: of two boxes of the same object."""
+    """engine: what runs the network. min_score: boxes below are dropped. overlap: of two boxes of the same object."""
 
-    threads: int = 1
+    engine: EngineSettings = EngineSettings()
     min_score: float = 0.25
     overlap: float = 0.5
 
 
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session that leaves the processor alone while it waits.
+class GridNetwork:
+    """A network of one input of four dimensions and one output, both of fixed size: input and output as arrays.
 
     Raises:
-        BadInput: no such file, not an ONNX model, or one with other than a single image input.
+        BadInput: no such file, not an ONNX model, or one of other inputs and outputs.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors share no other base
-        raise BadInput(path, "file", "an ONNX model", error) from error
-    shapes = [entry.shape for entry in session.get_inputs()]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or not all(isinstance(size, int) for size in shapes[0][1:]):
-        raise BadInput(path, "inputs", "one image of fixed size", shapes)
-    return session
+
+    def __init__(self, path: Path, settings: EngineSettings) -> None:
+        self._engine: Engine = open_engine(path, settings)
+        shapes = [port.shape for port in self._engine.inputs.values()]
+        if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:]:
+            raise BadInput(path, "inputs", "one image of fixed size", shapes)
+        if len(self._engine.outputs) != 1:
+            raise BadInput(path, "outputs", "one", ", ".join(self._engine.outputs))
+        (self._input,), (self._output,) = self._engine.inputs, self._engine.outputs
+        self.shape = shapes[0]
+        self.output_shape = self._engine.outputs[self._output].shape
+        self.height, self.width = (int(size or 0) for size in shapes[0][2:])
+
+    def __call__(self, given: AnyArray) -> Array:
+        return np.asarray(self._engine({self._input: given})[self._output], np.float32)
 
 
 class FastestDet:
     """Input: BGR / 255, resized by area. Output (1, 85, rows, columns): objectness, box, 80 class probabilities."""
 
     def __init__(self, path: Path, settings: OnnxSettings) -> None:
-        self._session = open_session(path, settings.threads)
+        self._network = GridNetwork(path, settings.engine)
         self._settings = settings
-        entry = self._session.get_inputs()[0]
-        self._input: str = entry.name
-        self._height, self._width = entry.shape[2:]
-        channels = self._session.get_outputs()[0].shape[1]
+        channels = self._network.output_shape[1]
         if channels != 5 + _COCO_COUNT:
             raise BadInput(path, "output", f"{5 + _COCO_COUNT} channels as FastestDet's", channels)
 
     def __call__(self, bgr: Image) -> ImageBoxes:
-        small = shrink(bgr, self._width, self._height)
+        small = shrink(bgr, self._network.width, self._network.height)
         blob = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        (output,) = self._session.run(None, {self._input: blob})
-        return decode_fastestdet(np.asarray(output)[0], bgr.shape[1], bgr.shape[0], self._settings)
+        return decode_fastestdet(self._network(blob)[0], bgr.shape[1], bgr.shape[0], self._settings)
 
 
 def shrink(bgr: Image, width: int, height: int) -> Image:
@@ -102,12 +102,10 @@ class Yolox:
     """Input: BGR 0..255, letterboxed to the top left with grey 114. Output (1, cells, 85) for strides 8, 16, 32."""
 
     def __init__(self, path: Path, settings: OnnxSettings) -> None:
-        self._session = open_session(path, settings.threads)
+        self._network = GridNetwork(path, settings.engine)
         self._settings = settings
-        entry = self._session.get_inputs()[0]
-        self._input: str = entry.name
-        self._height, self._width = entry.shape[2:]
-        shape = self._session.get_outputs()[0].shape
+        self._height, self._width = self._network.height, self._network.width
+        shape = self._network.output_shape
         expected = sum((self._height // s) * (self._width // s) for s in (8, 16, 32))
         if list(shape[1:]) != [expected, 5 + _COCO_COUNT]:
             raise BadInput(path, "output", f"(1, {expected}, {5 + _COCO_COUNT}) as YOLOX's", shape)
@@ -118,8 +116,7 @@ class Yolox:
         padded = np.full((self._height, self._width, 3), 114, np.uint8)
         padded[: small.shape[0], : small.shape[1]] = small
         blob = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
-        (output,) = self._session.run(None, {self._input: blob})
-        boxes = decode_yolox(np.asarray(output)[0], self._width, self._height, self._settings)
+        boxes = decode_yolox(self._network(blob)[0], self._width, self._height, self._settings)
         edges = (boxes.edges / np.float32(scale)).clip(0, [bgr.shape[1], bgr.shape[0]] * 2)
         return boxes._replace(edges=edges.astype(np.float32))
 

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from calibration.se3 import FloatArray
 from fusion.detect.ground import GroundSettings, ground_grid
-from fusion.detect.onnx_detectors import open_session
+from fusion.detect.onnx_detectors import GridNetwork
 from fusion.detect.pillar_decode import PillarBoxes, decode
 from fusion.detect.pillar_grid import BLOCK, BLOCKS, CHANNELS, EARLIER_EDGES_M, PILLAR_M, RANGE_M, occupancy, pillars
 from fusion.detect.pillar_layout import CELLS, OUTPUTS
 from fusion.detect.weights import is_known, resolve
+from fusion.engines.engine import EngineSettings
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Detections
 from pipeline.core.settings import Settings
@@ -32,8 +33,8 @@ _SIDE = BLOCKS * BLOCK  # pillars along the side of the square
 
 
 class PillarSettings(Settings, frozen=True, tag_field="method", tag="pillars"):
-    """weights: a name that `fusion.detect.weights` knows, or an ONNX file of `PillarNet`'s layout. threads: for one
-    inference.
+    """weights: a name that `fusion.detect.weights` knows, or an ONNX file of `PillarNet`'s layout. engine: what
+    runs it.
 
     min_score: detections below are not given out. margin_m: see `pillar_decode.decode`.
     own_body: x from, x to, y from, y to of the vehicle itself in the ego frame, metres; its returns are dropped.
@@ -43,7 +44,7 @@ class PillarSettings(Settings, frozen=True, tag_field="method", tag="pillars"):
     """
 
     weights: str = "lidar_simulated"
-    threads: int = 1
+    engine: EngineSettings = EngineSettings()
     min_score: float = 0.05
     margin_m: float = 0.3
     own_body: tuple[float, float, float, float] = (-1.5, 4.2, -1.5, 1.5)
@@ -69,14 +70,13 @@ class PillarDetector:
     def __init__(self, settings: PillarSettings) -> None:
         path = resolve(settings.weights) if is_known(settings.weights) else Path(settings.weights)
         self._settings = settings
-        self._session = open_session(path, settings.threads)
-        for of, entry, expected in (
-            ("input", self._session.get_inputs()[0], [1, CHANNELS, BLOCKS, BLOCKS]),
-            ("output", self._session.get_outputs()[0], [1, OUTPUTS, CELLS, CELLS]),
+        self._network = GridNetwork(path, settings.engine)
+        for of, shape, expected in (
+            ("input", self._network.shape, (1, CHANNELS, BLOCKS, BLOCKS)),
+            ("output", self._network.output_shape, (1, OUTPUTS, CELLS, CELLS)),
         ):
-            if list(entry.shape) != expected:
-                raise BadInput(path, of, str(expected), entry.shape)
-        self._input: str = self._session.get_inputs()[0].name
+            if shape != expected:
+                raise BadInput(path, of, str(expected), shape)
 
     def __call__(
         self,
@@ -95,8 +95,7 @@ class PillarDetector:
             u, v, w, _ = self._in_range(earlier.xyz)
             before = pillars(u, v, w - _floor(ground, u, v), EARLIER_EDGES_M)
         occupied = occupancy(now, before)[None].astype(np.float32)
-        (grid,) = self._session.run(None, {self._input: occupied})
-        boxes = decode(np.asarray(grid)[0], self._settings.min_score, self._settings.margin_m)
+        boxes = decode(self._network(occupied)[0], self._settings.min_score, self._settings.margin_m)
         standing = now.slice > 0
         points, offset_ns = _returns(boxes, now.cell[standing], t_ns[source[standing]])
         return _detections(boxes, ground, points, offset_ns, origin, sensor, 0.0 if earlier is None else earlier.gap_s)

@@ -9,9 +9,9 @@ from typing import Annotated, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from fusion.detect.weights import is_known, resolve
+from fusion.engines.engine import Engine, EngineSettings, open_engine
 from fusion.graph.inputs import GraphInput, graph_input
 from fusion.graph.polar import pair_motion, track_motion
 from fusion.kalman import Innovation
@@ -31,11 +31,12 @@ _RADIAL = 5  # column of `Measurements`
 
 
 class GraphSettings(Shares, frozen=True, tag_field="method", tag="graph"):
-    """model: shipped weights by name, or an ONNX file. existence: 0..1, how much the network's opinion on which tracks
-    are there counts against the filter's.
+    """model: shipped weights by name, or an ONNX file. engine: what runs it. existence: 0..1, how much the network's
+    opinion on which tracks are there counts against the filter's.
     """
 
     model: str = "graph"
+    engine: EngineSettings = EngineSettings()
     existence: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 1.0
 
 
@@ -44,11 +45,12 @@ class Graph:
 
     def __init__(self, settings: GraphSettings) -> None:
         self._settings = settings
-        self._session = _session(settings.model)
-        shapes = {given.name: given.shape for given in self._session.get_inputs()}
-        self.memory = int(shapes["track_memory"][1])
-        self.sensors = PerSensor(np.zeros(int(shapes["sensor_memory"][1])))
-        self._inflation = float(self._session.get_modelmeta().custom_metadata_map.get(INFLATION, "1"))
+        self._network = _network(settings.model, settings.engine)
+        self.memory, of_sensors = (
+            int(self._network.inputs[name].shape[1] or 0) for name in ("track_memory", "sensor_memory")
+        )
+        self.sensors = PerSensor(np.zeros(of_sensors))
+        self._inflation = float(self._network.metadata.get(INFLATION, "1"))
 
     def expect(self, z: Measurements, frames: FrameSet) -> Measurements:
         return z
@@ -91,9 +93,7 @@ class Graph:
             "sensor_memory": self.sensors.values[rows],
         }
         feed = {k: v if v.dtype == np.int64 else v.astype(np.float32) for k, v in inputs.items()}
-        names = [out.name for out in self._session.get_outputs()]
-        answers = self._session.run(names, feed)
-        return {name: np.asarray(a, np.float64) for name, a in zip(names, answers, strict=True)}
+        return {name: answer.astype(np.float64) for name, answer in self._network(feed).items()}
 
     def _nothing(self, sensors: int, rows: npt.NDArray[np.int64]) -> dict[str, FloatArray]:
         """The answer where there is nothing to ask about."""
@@ -143,17 +143,11 @@ def believed(seen: Innovation, log_scale: FloatArray, bias: FloatArray, sight: F
 
 
 @cache
-def _session(model: str) -> onnxruntime.InferenceSession:
+def _network(model: str, engine: EngineSettings) -> Engine:
     """Raises BadInput where there is no such file, or it holds no network of this kind."""
     path = resolve(model) if is_known(model) else Path(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises many kinds
-        raise BadInput(path, "model", "an ONNX network", error) from error
-    found = {given.name for given in session.get_inputs()}
+    network = open_engine(path, engine)
     wanted = {*GraphInput._fields, "pair_motion", "track_motion", "velocity", "track_memory", "sensor_memory"}
-    if found != wanted:
-        raise BadInput(path, "inputs", ", ".join(sorted(wanted)), ", ".join(sorted(found)))
-    return session
+    if network.inputs.keys() != wanted:
+        raise BadInput(path, "inputs", ", ".join(sorted(wanted)), ", ".join(sorted(network.inputs)))
+    return network

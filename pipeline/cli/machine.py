@@ -102,6 +102,10 @@ def _machine() -> Iterator[Finding]:
     for library, why in (("ray", "fusion actor"), ("zmq", "bus"), ("cv2", "images"), ("onnxruntime", "detectors")):
         found = importlib.util.find_spec(library) is not None
         yield Finding(library, "ok" if found else "wrong", f"{why}{'' if found else ' - not installed'}")
+    fast = importlib.util.find_spec("openvino") is not None
+    yield Finding(
+        "openvino", "ok" if fast else "note", "engine" + ("" if fast else " not installed (extra `openvino`)")
+    )
     viewer = importlib.util.find_spec("rerun") is not None
     yield Finding("rerun", "ok" if viewer else "note", "viewer" + ("" if viewer else " not installed (extra `view`)"))
     yield from (_model(name) for name in (*weights.shipped(), *weights.WEIGHTS))

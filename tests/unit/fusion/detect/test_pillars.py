@@ -9,12 +9,13 @@ import onnx
 import pytest
 import torch
 
-from fusion.detect.onnx_detectors import open_session
+from fusion.detect.onnx_detectors import GridNetwork
 from fusion.detect.pillar_decode import decode
 from fusion.detect.pillar_grid import BLOCKS, CHANNELS, RANGE_M
 from fusion.detect.pillar_layout import CELL_M, CELLS, FIELDS, OUTPUTS
 from fusion.detect.pillar_net import PillarNet
 from fusion.detect.pillars import Earlier, PillarDetector, PillarSettings
+from fusion.engines.engine import EngineSettings
 from fusion.training.lidar_export import export_onnx
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CLASSES, C, Detections
@@ -54,7 +55,7 @@ def ask(found: PillarDetector, xyz: np.ndarray, earlier: Earlier | None = None) 
 def test_the_file_answers_as_the_network_does_and_holds_no_scatter(trained: tuple[PillarNet, Path]) -> None:
     net, path = trained
     occupied = (np.random.default_rng(0).random((1, CHANNELS, BLOCKS, BLOCKS)) < 0.02).astype(np.float32)
-    (answer,) = open_session(path, 1).run(None, {"occupied": occupied})
+    answer = GridNetwork(path, EngineSettings())(occupied)
     with torch.no_grad():
         expected = net(torch.from_numpy(occupied)).numpy()
     assert answer.shape == (1, OUTPUTS, CELLS, CELLS)
