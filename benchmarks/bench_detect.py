@@ -1,6 +1,6 @@
 """The baseline detectors on one core: milliseconds per sweep, image and radar cycle.
 
-Recorded frames where they lie beside the checkout, since clutter decides the time; the generated street otherwise.
+Recorded frames where they lie beside the checkout, since clutter decides the time; a simulated one always.
 Limits: sorting the points by grid cell (every clustering must look at each once), the bare network, one k-d tree.
 """
 
@@ -15,20 +15,18 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
+from calibration.rig import CameraSensor, LidarSensor, RadarSensor
 from fusion.detect import lidar, radar
 from fusion.detect.camera import LiftSettings, lift
-from fusion.detect.colour_blobs import ColourBlobsSettings
 from fusion.detect.pillars import PillarDetector, PillarSettings
 from fusion.detect.weights import resolve
 from nodes.detect_camera import OnnxDetector, decode_image, open_detector
+from nodes.simulator.named import open_simulated
 from nodes.sources.astyx import AstyxDrive
 from nodes.sources.drive import Drive
-from nodes.sources.generated import GeneratedDrive
 from nodes.sources.pandaset import PandaSetDrive
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CameraImage, PointCloud, RadarScan
-from pipeline.core.settings import load_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVES = ROOT.parent / "shared" / "drives"
@@ -39,7 +37,7 @@ def run() -> list[dict[str, Any]]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        rows = _generated()
+        rows = _simulated()
         if (DRIVES / "pandaset_002").is_dir():
             rows += _pandaset()
         if (DRIVES / "astyx").is_dir():
@@ -49,16 +47,17 @@ def run() -> list[dict[str, Any]]:
         cv2.setNumThreads(threads)
 
 
-def _generated() -> list[dict[str, Any]]:
-    drive = GeneratedDrive(load_yaml(ROOT / "configs/rigs/demo.yaml", Rig), duration_s=2.0)
+def _simulated() -> list[dict[str, Any]]:
+    drive = open_simulated("simulated:urban_pedestrian")
+    cloud = _cloud(drive, drive.rig.lidars[0])
     return [
-        _sweep_row("generated", [_cloud(drive, drive.rig.lidars[0])]),
-        _cycle_row("generated", drive, drive.rig.radars[0]),
-        *_image_rows("generated, painted blobs", drive, drive.rig.cameras[0], ColourBlobsSettings()),
+        _sweep_row("simulated", [cloud]),
+        _pillar_row("simulated", [cloud]),
+        _cycle_row("simulated", drive, drive.rig.radars[0]),
         *(
             row
             for name, of in _networks()
-            for row in _image_rows(f"generated, {name}", drive, drive.rig.cameras[0], of)
+            for row in _image_rows(f"simulated, {name}", drive, drive.rig.cameras[0], of)
         ),
     ]
 
@@ -137,9 +136,7 @@ def _cycle_row(name: str, drive: Drive, sensor: RadarSensor) -> dict[str, Any]:
     return _row(f"radar cycle of {len(xyz)} returns ({name})", ours, limit, "one k-d tree and its pairs")
 
 
-def _image_rows(
-    name: str, drive: Drive, sensor: CameraSensor, settings: OnnxDetector | ColourBlobsSettings
-) -> list[dict[str, Any]]:
+def _image_rows(name: str, drive: Drive, sensor: CameraSensor, settings: OnnxDetector) -> list[dict[str, Any]]:
     image = next(iter(drive.messages([f"camera/{sensor.name}"]))).payload
     assert isinstance(image, CameraImage)
     detector = open_detector(settings)
@@ -150,7 +147,7 @@ def _image_rows(
         lambda: decode_image(image, sensor, "benchmark"),
     )
     rows = [_row(f"image {image.width}x{image.height}, decoding included ({name})", ours, limit, "decoding alone")]
-    if isinstance(settings, OnnxDetector) and settings.band is None and settings.layout == "fastestdet":
+    if settings.band is None and settings.layout == "fastestdet":
         once, _ = _medians(lambda: detector(small), lambda: None)
         rows.append(_row("image 352x352: the network, one run", once, 4.7, "model card, one core"))
     return rows

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor
 from fusion.detect.camera import LiftSettings, lift
 from fusion.detect.centre_points import CentrePoints
-from fusion.detect.colour_blobs import ColourBlobs, ColourBlobsSettings
 from fusion.detect.image_boxes import Detector2d
 from fusion.detect.onnx_detectors import FastestDet, OnnxSettings, Tiled, Yolox
 from fusion.detect.weights import is_known, resolve
@@ -49,18 +48,16 @@ _LAYOUTS: dict[str, Callable[[Path, OnnxSettings], Detector2d]] = {
 
 
 class DetectCameraSettings(Settings, frozen=True):
-    detector: OnnxDetector | ColourBlobsSettings = OnnxDetector()
+    detector: OnnxDetector = OnnxDetector()
     lift: LiftSettings = LiftSettings()
 
 
-def open_detector(settings: OnnxDetector | ColourBlobsSettings) -> Detector2d:
+def open_detector(settings: OnnxDetector) -> Detector2d:
     """The 2D detector that the settings name.
 
     Raises:
         BadInput: its weights are not there, are not those that are pinned, or are no model of that layout.
     """
-    if isinstance(settings, ColourBlobsSettings):
-        return ColourBlobs(settings)
     folder = Path(settings.models_folder) if settings.models_folder else None
     path = resolve(settings.weights, folder) if is_known(settings.weights) else Path(settings.weights)
     whole = _LAYOUTS[settings.layout](path, settings.network)

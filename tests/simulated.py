@@ -1,13 +1,36 @@
-"""A small simulated world for tests of the sensors: a straight road, a building, a car ahead and one that crosses."""
+"""Small simulated worlds for tests: a straight road with a building, and a short drive along it."""
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
+import msgspec
 import numpy as np
 
+from calibration.camera import Pinhole
+from calibration.rig import CameraSensor, Rig, Sensor
+from nodes.simulator.drive import SimulatedDrive
 from nodes.simulator.world.mesh import Mesh, box
 from nodes.simulator.world.motion import Motion
 from nodes.simulator.world.shapes import shape
 from nodes.simulator.world.world import Actor, World
+from pipeline.cli.play import run_config
+from pipeline.core.settings import load_yaml
+from pipeline.graph import Graph
+from pipeline.run.one_process import run_in_one_process
+
+DEMO_RIG = load_yaml(Path(__file__).resolve().parents[1] / "configs" / "rigs" / "demo.yaml", Rig)
+_SENSORS = ("camera_front", "lidar_top", "radar_front", "radar_front_left")
+SECONDS = 7.0  # what everything in the street lasts
+_STREET = (
+    # shape, place, heading, speed
+    ("sedan", (18.0, -2.0), 0.0, 9.0),
+    ("suv", (45.0, 2.0), np.pi, 8.0),
+    ("hatchback", (12.0, -6.5), 0.0, 0.0),
+    ("van", (30.0, -6.5), 0.0, 0.0),
+    ("adult", (20.0, 7.5), -np.pi / 2, 1.2),
+)
 
 
 def straight(start: tuple[float, float], yaw: float, speed: float, duration: float = 5.0) -> Motion:
@@ -46,3 +69,30 @@ def street_world(ego_speed: float = 10.0, actors: tuple[Actor, ...] | None = Non
         actors=actors,
         static=Mesh.joined([ground(), house]),
     )
+
+
+def street_drive(seconds: float = 1.5, sensors: tuple[str, ...] = _SENSORS) -> SimulatedDrive:
+    """The demo's vehicle among five others, at most `SECONDS` long; its camera has a quarter of the pixels."""
+    actors = tuple(
+        actor(number, name, straight(at, yaw, speed, SECONDS + 1.0))
+        for number, (name, at, yaw, speed) in enumerate(_STREET, start=1)
+    )
+    street = street_world(actors=actors)
+    world = dataclasses.replace(street, duration=SECONDS, ego=straight((0.0, -2.0), 0.0, 9.0, SECONDS + 1.0))
+    kept = tuple(_small(DEMO_RIG[name]) for name in sensors)
+    return SimulatedDrive(world, Rig(vehicle="demo", sensors=kept), seconds)
+
+
+def record_street(folder: Path, seconds: float = 1.5) -> Path:
+    """The drive as a recording, which every process opens by its path; to draw it takes longer than to run it."""
+    drive = street_drive(seconds)
+    config = run_config("street", drive, Graph(name="record", nodes=()), 0.0, 0.0, None)
+    run_in_one_process(config, folder, lambda _: None, drive)
+    return folder
+
+
+def _small(sensor: Sensor) -> Sensor:
+    if not isinstance(sensor, CameraSensor):
+        return sensor
+    lens = Pinhole(fx=190.0, fy=190.0, cx=159.5, cy=89.5)
+    return msgspec.structs.replace(sensor, width=320, height=180, intrinsics=lens)

@@ -70,18 +70,22 @@ def picture(world: World, rig: Rig, row: Row, lidar: bool) -> Image:
         image = np.asarray(cv2.imdecode(seen.data, cv2.IMREAD_COLOR), np.uint8)
         tiles.append(cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA))
     if lidar:
-        tiles.append(_from_above(instruments, rig.lidars[0]))
-    strip = np.hstack(tiles)
+        sweep = instruments.sweep(rig.lidars[0], _WHEN, np.random.default_rng(0))
+        tiles.append(from_above(sweep.points, rig.lidars[0], _SIZE))
+    return labelled(np.hstack(tiles), row.label)
+
+
+def labelled(picture: np.ndarray, label: str) -> Image:
+    """The picture with a label in its upper left corner, written into it."""
     for shift, colour in ((1, (0, 0, 0)), (0, (255, 255, 255))):
-        cv2.putText(strip, row.label, (8 + shift, 18 + shift), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
-    return np.asarray(strip, np.uint8)
+        cv2.putText(picture, label, (8 + shift, 18 + shift), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+    return np.asarray(picture, np.uint8)
 
 
-def _from_above(instruments: Instruments, lidar: LidarSensor) -> Image:
-    """(180, 320, 3) uint8: returns of one sweep, brighter by intensity; those above the road in yellow."""
-    points = instruments.sweep(lidar, _WHEN, np.random.default_rng(0)).points
+def from_above(points: np.ndarray, lidar: LidarSensor, size: tuple[int, int]) -> Image:
+    """(h, w, 3) uint8 of ``size``: a sweep's returns, brighter by intensity; those above the road in yellow."""
     xyz = lidar.ego_SE3_sensor @ np.stack([points[axis] for axis in ("x", "y", "z")], axis=1).astype(np.float64)
-    width, height = _SIZE
+    width, height = size
     u = np.rint((xyz[:, 0] + _BEHIND_M) * _PIXELS_PER_M).astype(int)
     v = np.rint(0.5 * height - xyz[:, 1] * _PIXELS_PER_M).astype(int)
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)

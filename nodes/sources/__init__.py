@@ -1,1 +1,1 @@
-"""Where sensor messages come from: recorded drives, live devices, generated drives. Read `drive.py` first."""
+"""Where sensor messages come from: recorded drives and live devices. Read `drive.py` first."""

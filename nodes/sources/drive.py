@@ -1,4 +1,4 @@
-"""A drive: the rig and the messages of one recording, generated run or live vehicle, behind one interface."""
+"""A drive: the rig and the messages of one recording, simulated run or live vehicle, behind one interface."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.core.messages import Message
 
 
 class Drive(Protocol):
-    """One recorded or generated drive.
+    """One recorded or simulated drive.
 
     name: short and unique, for reports. rig: sensors, extrinsics in the ego frame, and which clocks they have.
     duration: from `start_ns` to `end_ns` on the vehicle clock. A drive without `pose/ego` has no odom of its own: there

@@ -9,7 +9,20 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from pipeline.cli import convert, evaluate, faults, live, look, machine, play, realism, robustness, simulate, train
+from pipeline.cli import (
+    convert,
+    demo,
+    evaluate,
+    faults,
+    live,
+    look,
+    machine,
+    play,
+    realism,
+    robustness,
+    simulate,
+    train,
+)
 from pipeline.core.errors import BadInput
 
 app = typer.Typer(
@@ -20,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(play.demo)
+app.command()(demo.demo)
 app.command()(play.replay)
 app.command()(play.record)
 app.command()(simulate.simulate)

@@ -13,7 +13,7 @@ from nodes.export.nuscenes import SCENE, export_nuscenes
 from pipeline.core.messages import Message
 from pipeline.run.drives import open_named
 
-DriveArgument = Annotated[str, typer.Argument(help="Recorded drive (folder or file), or a generated one.")]
+DriveArgument = Annotated[str, typer.Argument(help="Recorded drive (folder or file), or a simulated one.")]
 
 
 def convert(

@@ -1,4 +1,4 @@
-"""Commands that make a run: `replay` a drive, `record` one without fusing it, `demo`."""
+"""Commands that make a run of a drive: `replay` it, or `record` it without fusing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from nodes.sources.drive import Drive
 from pipeline.cli.keys import HELP, Keys
 from pipeline.cli.look import beside
 from pipeline.cli.paths import config_file
-from pipeline.cli.progress import RunDisplay
+from pipeline.cli.progress import Pace, RunDisplay
 from pipeline.cli.results import finish_run
+from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
-from pipeline.core.run_recording import recording_parts
 from pipeline.core.topics import topic_row
 from pipeline.graph import Graph, load_graph
 from pipeline.run.config import RunConfig
@@ -29,7 +29,9 @@ from pipeline.run.supervise import Supervisor
 
 _TRUTH = "truth/objects"
 
-DriveArgument = Annotated[str, typer.Argument(help="Recorded drive (folder or file), or generated[:SEED[:SECONDS]].")]
+DriveArgument = Annotated[
+    str, typer.Argument(help="Recorded drive (folder or file), or simulated:SCENARIO[:SEED[:SECONDS]].")
+]
 Out = Annotated[Path, typer.Option("--report", "--out", "-o", help="Folder for recording, metrics and report.")]
 GraphName = Annotated[str, typer.Option("--graph", "-g", help="Name under configs/graphs, or a YAML file.")]
 Rate = Annotated[float, typer.Option(help="Drive seconds per second; 0 = as fast as it goes, losing nothing.", min=0)]
@@ -108,35 +110,13 @@ def record(
 ) -> None:
     """Record a drive's sensor streams, as they come, without fusing them.
 
-    Example: syncline record generated:3:10 --out out/record
+    Example: syncline record simulated:cut_in:3:10 --out out/record
     """
     opened = open_named(drive, faults or (), fault_seed)
     config = run_config(drive, opened, Graph(name="record", nodes=()), begin, end, sensors)
     config = msgspec.structs.replace(config, rate=rate, live=True, faults=tuple(faults or ()), fault_seed=fault_seed)
     run(config, out, quiet=False)
     Console().print(f"wrote {out / 'run.mcap'}")
-
-
-def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out/demo"),
-    seconds: Annotated[float, typer.Option(help="Length of the generated drive.", min=1, max=60)] = 8.0,
-    seed: Annotated[int, typer.Option(help="Another street.")] = 0,
-    ray: Annotated[bool, typer.Option(help="Fuse in a supervised Ray actor.")] = True,
-    faults: Faults = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace the recording of an earlier demo there.")] = False,
-) -> None:
-    """Generate a short drive with camera, LiDAR and radar, run everything on it and write a report.
-
-    Example: syncline demo --seconds 5
-    """
-    drive = f"generated:{seed}:{seconds:g}"
-    config = run_config(drive, open_named(drive, faults or ()), named_graph("demo", ray), 0.0, 0.0, None)
-    config = msgspec.structs.replace(config, faults=tuple(faults or ()))
-    if overwrite:
-        for part in recording_parts(out):
-            part.unlink()
-    run(config, out, quiet=False)
-    finish_run(out, page=True, as_json=False)
 
 
 def named_graph(name: str, ray: bool) -> Graph:
@@ -173,24 +153,27 @@ def run_config(
     return config
 
 
-def run(config: RunConfig, out: Path, *, quiet: bool, in_this_process: Drive | None = None) -> None:
-    """Run to the end, with a live display unless ``quiet``.
+def run(config: RunConfig, out: Path, *, quiet: bool, in_this_process: Drive | None = None) -> Pace:
+    """Run to the end, with a live display unless ``quiet``; returns how fast it went.
 
     in_this_process: the drive as it was opened, to play without a bus and further processes.
 
     Raises:
         BadInput: a process could not be started, or one stayed dead.
     """
+    clock, length = SystemClock(), (config.end_ns - config.start_ns) / 1e9
+    begun_ns = clock.now_ns()
     with RunDisplay(config, quiet) as display:
         if in_this_process is not None:
             run_in_one_process(config, out, display.message, in_this_process)
-            return
+            return Pace(length, 0.0, (clock.now_ns() - begun_ns) / 1e9)
         if sys.stdin.isatty() and not quiet:
             Console(stderr=True).print(HELP, style="dim")
         with Keys(config) as keys:
             state = Supervisor(config, out, display.state, keys.poll).run()
     if state.given_up:
         raise BadInput(out / "logs", "processes", "all to end by themselves", f"dead: {sorted(state.given_up)}")
+    return Pace(length, (state.started_ns - begun_ns) / 1e9, (state.ended_ns - state.started_ns) / 1e9)
 
 
 def _absolute(drive: str) -> str:

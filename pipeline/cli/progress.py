@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -10,6 +11,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from pipeline.core import messages as m
 from pipeline.run.config import RunConfig
 from pipeline.run.supervise import RunState
+
+
+class Pace(NamedTuple):
+    """How fast a run went, s: the drive's length; wall time until its processes were ready, and from then on."""
+
+    drive: float
+    start_up: float
+    run: float
+
+    def __str__(self) -> str:
+        start_up = f", after {self.start_up:.0f} s of start-up" if self.start_up else ""
+        return f"{self.drive / self.run:.2f} x real time: {self.drive:.1f} s of driving in {self.run:.1f} s{start_up}"
 
 
 class RunDisplay:

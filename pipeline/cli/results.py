@@ -13,7 +13,7 @@ from pipeline.core.run_recording import RunRecording
 from pipeline.core.settings import load_yaml
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.judge import Evaluation, judge
-from pipeline.evaluate.report import write_report
+from pipeline.evaluate.report import FILM, REPORT, write_report
 from pipeline.evaluate.run_log import load_run
 
 _HEADLINES = (
@@ -72,4 +72,6 @@ def _print(evaluation: Evaluation, folder: Path, page: bool) -> None:
             console.print(f"[red]{note}[/red]")
     console.print(f"metrics  {folder / 'metrics.json'}")
     if page:
-        console.print(f"report   {folder / 'report.html'}")
+        console.print(f"report   {folder / REPORT}")
+        if (folder / FILM).exists():
+            console.print(f"film     {folder / FILM}")

@@ -42,7 +42,7 @@ class Cells(Protocol):
 
 
 def robustness(
-    drive: Annotated[str, typer.Argument(help="Recorded or generated drive, or `clips`: many, drawn as detections.")],
+    drive: Annotated[str, typer.Argument(help="Recorded or simulated drive, or `clips`: many, drawn as detections.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for runs, scores and table.")] = Path(
         "out/robustness"
     ),

@@ -25,6 +25,7 @@ from pipeline.evaluate.views import FrameView, Image, frame_views
 from pipeline.evaluate.weights import TrackWeights, track_weights
 
 REPORT = "report.html"
+FILM = "film.mp4"
 _HERE = Path(__file__).parent
 _FILM_BYTES = 7_000_000  # base64 makes it a third more; the page is to stay below 15 MB
 _FILM_FRAMES = 300
@@ -36,18 +37,25 @@ _RING_PX, _RING_BGR = 40, (90, 110, 255)  # around the object that was lost
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Write report.html into ``folder``; returns its path."""
+    """Write report.html into ``folder``, and beside it film.mp4, which the page holds too; returns the page's path."""
+    pictures = _pictures(evaluation, evaluation.gaps[:_CARD_PICTURES])
+    (folder / FILM).unlink(missing_ok=True)
+    if pictures.film:
+        (folder / FILM).write_bytes(pictures.film)
     path = folder / REPORT
-    path.write_text(render(evaluation), encoding="utf-8")
+    path.write_text(_page(evaluation, pictures), encoding="utf-8")
     return path
 
 
-def render(e: Evaluation) -> str:
+def render(evaluation: Evaluation) -> str:
     """The page. Sensor data is read from the recording that the run was loaded from."""
+    return _page(evaluation, _pictures(evaluation, evaluation.gaps[:_CARD_PICTURES]))
+
+
+def _page(e: Evaluation, pictures: _Pictures) -> str:
     colours = {**style.sensor_colours(e.run.modality), "fused": "fused"}
     start_ns = e.run.start_ns
     cards = e.gaps[:_CARDS]
-    pictures = _pictures(e, cards[:_CARD_PICTURES])
     witnesses = Witnesses(e.run, e.truth, e.config)
     stories = {
         gap.number: gap_story.picture(gap_story.story(e.run, witnesses, gap, e.config), e.config, colours, start_ns)
@@ -59,7 +67,7 @@ def render(e: Evaluation) -> str:
         "css": (_HERE / "report.css").read_text(encoding="utf-8"),
         "colours": colours,
         "class_colours": [(n.replace("_", " "), f"rgb{rgb}") for n, rgb in CLASS_RGB.items() if n in _classes(e)],
-        "film": pictures.film,
+        "film": base64.b64encode(pictures.film).decode(),
         "film_lead": pictures.film_lead,
         "matrix": timeline.matrix(e.alignment, [f.time_ns for f in e.run.frames], colours),
         "drops": plots.drops(e.run, colours, start_ns),
@@ -98,9 +106,9 @@ def render(e: Evaluation) -> str:
 
 @dataclass(frozen=True)
 class _Pictures:
-    """Base64: the film, snapshots with captions, and by gap number what it looked like."""
+    """The film, MP4; in base64 snapshots with captions, and by gap number what it looked like."""
 
-    film: str
+    film: bytes
     film_lead: str
     shots: list[dict[str, str]]
     gaps: dict[int, str]
@@ -139,7 +147,7 @@ def _pictures(e: Evaluation, gaps: Sequence[Gap]) -> _Pictures:
     pace = "At real time" if steady else "One frame set after another, without the pauses between"
     labels = ", labels in white" if len(e.truth) else ""
     lead = f"{pace}{part}, {rate_hz:.0f} Hz. Confirmed tracks in the colour of their class{labels}."
-    return _Pictures(base64.b64encode(data).decode(), lead, shots, crops)
+    return _Pictures(data, lead, shots, crops)
 
 
 def _crop(e: Evaluation, view: FrameView, gap: Gap, sensors: Sequence[str]) -> Image:

@@ -1,5 +1,4 @@
-"""From what a person names to a drive: a path of any known layout, a run's folder, `generated[:SEED[:SECONDS]]` or
-`simulated:SCENARIO[:SEED[:SECONDS]]`.
+"""From what a person names to a drive: a path of any known layout, a run's folder, or `simulated:SCENARIO`.
 
 Any of them may be given faults.
 """
@@ -9,16 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration.rig import Rig
 from nodes.sources.drive import Drive
 from nodes.sources.faults.drive import FaultyDrive
-from nodes.sources.generated import GeneratedDrive
 from nodes.sources.open_drive import open_drive
-from pipeline.core.errors import BadInput
 from pipeline.core.run_recording import recording_parts
-from pipeline.core.settings import load_yaml
-
-_DEMO_RIG = Path(__file__).resolve().parents[2] / "configs" / "rigs" / "demo.yaml"
 
 
 def open_named(name: str, faults: Sequence[str] = (), fault_seed: int = 0) -> Drive:
@@ -32,8 +25,6 @@ def open_named(name: str, faults: Sequence[str] = (), fault_seed: int = 0) -> Dr
 
 
 def _open(name: str) -> Drive:
-    if name == "generated" or name.startswith("generated:"):
-        return _generated(name)
     if name.startswith("simulated:"):
         from nodes.simulator.named import open_simulated  # ray casting and rendering take long to import
 
@@ -48,15 +39,3 @@ def recording_of(path: Path) -> Path | None:
     if parts:
         return parts[0] if len(parts) == 1 else path
     return path if path.suffix == ".mcap" else None
-
-
-def _generated(name: str) -> GeneratedDrive:
-    parts = name.split(":")[1:]
-    try:
-        seed = int(parts[0]) if parts else 0
-        seconds = float(parts[1]) if len(parts) > 1 else 8.0
-        if len(parts) > 2:
-            raise ValueError(f"{len(parts)} numbers")
-        return GeneratedDrive(load_yaml(_DEMO_RIG, Rig), seconds, seed)
-    except ValueError as error:
-        raise BadInput(name, "drive", "generated[:SEED[:SECONDS]], such as generated:3:10", error) from error

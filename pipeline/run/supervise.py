@@ -39,7 +39,8 @@ class RunState:
     ready: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     names: tuple[str, ...] = ()
-    started: bool = False
+    started_ns: int = 0  # host time at which the drive began; 0 until every process is ready
+    ended_ns: int = 0  # when all that was driven had been recorded
     epoch: int = 0
     index: int = -1
     reference_ns: int = 0
@@ -47,6 +48,10 @@ class RunState:
     given_up: dict[str, int] = field(default_factory=dict)  # process -> exit code
     status: dict[str, NodeStatus] = field(default_factory=dict)
     ledger: LedgerState | None = None
+
+    @property
+    def started(self) -> bool:
+        return self.started_ns > 0
 
 
 class Supervisor:
@@ -127,7 +132,7 @@ class Supervisor:
     def _until_ended(self, bus: SharedMemoryBus, subscription: object) -> None:
         """Tell everyone to begin; until the recorder has ended, restart what dies and speak for what cannot be."""
         started_ns = self._clock.now_ns() + 200_000_000
-        self.state.started = True
+        self.state.started_ns = self.state.started_ns or started_ns  # an interrupted run comes here twice
         next_repeat_ns = 0
         while not ("record" in self.state.ended or "record" in self.state.given_up):
             now_ns = self._clock.now_ns()
@@ -140,6 +145,7 @@ class Supervisor:
             control = self._controls(self.state)
             if control is not None:
                 bus.publish(self._say("run/control", control))
+        self.state.ended_ns = self._clock.now_ns()
 
     def _watch(self) -> None:
         """Start again what died before its end, until its restarts are used up."""

@@ -55,7 +55,7 @@ class Run:
     def __init__(self, folder: Path, seconds: float, blows: list[Blow], faults: list[StampFault]) -> None:
         self.keys = write_drive(folder / "drive.mcap", seconds, faults)
         drive = str(folder / "drive.mcap")
-        config = run_config(drive, open_named(drive), named_graph("demo", ray=False), 0.0, 0.0, None)
+        config = run_config(drive, open_named(drive), named_graph("simulated", ray=False), 0.0, 0.0, None)
         self.folder = folder / "run"
         self._blows = sorted(blows)
         self._clock, self._began_ns = SystemClock(), 0

@@ -9,6 +9,5 @@ from tests.replay.summary import GOLDEN, run_street, save, summary
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        run_street(Path(folder))
-        save(summary(Path(folder)))
+        save(summary(run_street(Path(folder))))
     print(f"wrote {GOLDEN}")

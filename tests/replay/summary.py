@@ -1,4 +1,4 @@
-"""What a run of the generated street comes to, in a few numbers that a person can check: kept as a golden file."""
+"""What a run of the street comes to, in a few numbers that a person can check: kept as a golden file."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from pipeline.core.messages import LedgerState, Scene
 from pipeline.core.recording import RecordingReader
 from pipeline.run.drives import open_named
 from pipeline.run.one_process import run_in_one_process
+from tests.simulated import record_street
 
-DRIVE = "generated:1:1.5"
-GOLDEN = Path(__file__).parent / "golden" / "generated_street.json"
-
-
-def run_street(folder: Path) -> None:
-    config = run_config(DRIVE, open_named(DRIVE), named_graph("demo", ray=False), 0.0, 0.0, None)
-    run_in_one_process(config, folder, lambda _: None)
+GOLDEN = Path(__file__).parent / "golden" / "street.json"
 
 
-def summary(folder: Path) -> dict[str, Any]:
+def run_street(folder: Path) -> Path:
+    """The street's run, in ``folder``/run; its recording, which was fused, in ``folder``/drive."""
+    drive = str(record_street(folder / "drive"))
+    config = run_config(drive, open_named(drive), named_graph("simulated", ray=False), 0.0, 0.0, None)
+    run_in_one_process(config, folder / "run", lambda _: None)
+    return folder / "run"
+
+
+def summary(run: Path) -> dict[str, Any]:
     """The ledger, and for each scene where its confirmed tracks are: x and y, metres, odom frame."""
     scenes: list[list[list[float]]] = []
     ledger: dict[str, Any] = {}
-    with RecordingReader(folder / "run.mcap") as recording:
+    with RecordingReader(run / "run.mcap") as recording:
         for message in recording.messages(["scene", "ledger"]):
             payload = message.payload
             if isinstance(payload, Scene):
@@ -36,7 +39,7 @@ def summary(folder: Path) -> dict[str, Any]:
                     row.sensor: {"received": row.received, "fused": row.fused, "dropped": row.dropped}
                     for row in payload.rows
                 }
-    return {"command": "make golden", "drive": DRIVE, "ledger": ledger, "scenes": scenes}
+    return {"command": "make golden", "drive": "tests.simulated.record_street", "ledger": ledger, "scenes": scenes}
 
 
 def save(summary: dict[str, Any]) -> None:

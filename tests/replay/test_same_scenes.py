@@ -18,26 +18,31 @@ from pipeline.core.clock import ManualClock, SystemClock
 from pipeline.core.messages import FrameSet, LedgerState, Message, NodeStatus, Scene
 from pipeline.core.recording import RecordingReader
 from pipeline.evaluate.compare import compare
-from pipeline.graph import Graph
 from pipeline.run.config import RunConfig
 from pipeline.run.drives import open_named
 from pipeline.run.one_process import run_in_one_process, run_plan
 from pipeline.run.process import context_of
 from pipeline.run.supervise import RunState, Supervisor
 from tests.faults.stubborn_drive import write_drive
-from tests.replay.summary import DRIVE, GOLDEN, summary
+from tests.replay.summary import GOLDEN, run_street, summary
+from tests.simulated import record_street
 
 
-def config(drive: str = DRIVE, ray: bool = False, **changes: object) -> RunConfig:
-    made = run_config(drive, open_named(drive), named_graph("demo", ray), 0.0, 0.0, None)
+def config(drive: Path, ray: bool = False, **changes: object) -> RunConfig:
+    name = str(drive)
+    made = run_config(name, open_named(name), named_graph("simulated", ray), 0.0, 0.0, None)
     return msgspec.structs.replace(made, **changes)
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reference")
-    run_in_one_process(config(), folder, lambda _: None)
-    return folder
+    return run_street(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(scope="module")
+def drive(reference: Path) -> Path:
+    """What the reference is a run of."""
+    return reference.parent / "drive"
 
 
 def test_the_run_is_the_golden_one(reference: Path) -> None:
@@ -51,21 +56,23 @@ def test_the_run_is_the_golden_one(reference: Path) -> None:
         assert abs(len(scene) - len(wanted)) <= 1, f"scene {index}"
 
 
-def test_a_second_run_gives_the_same_bytes(reference: Path, tmp_path: Path) -> None:
-    run_in_one_process(config(), tmp_path, lambda _: None)
+def test_a_second_run_gives_the_same_bytes(reference: Path, drive: Path, tmp_path: Path) -> None:
+    run_in_one_process(config(drive), tmp_path, lambda _: None)
     result = compare(reference, tmp_path)
     assert result.scenes_a >= 14
     assert result.identical, result.to_text()
 
 
 def test_its_recording_gives_the_same_bytes(reference: Path, tmp_path: Path) -> None:
-    run_in_one_process(config(str(reference)), tmp_path, lambda _: None)
+    run_in_one_process(config(reference), tmp_path, lambda _: None)
     result = compare(reference, tmp_path)
     assert result.identical, result.to_text()
 
 
-def test_one_changed_threshold_is_found_at_the_first_scene_it_changes(reference: Path, tmp_path: Path) -> None:
-    changed = config()
+def test_one_changed_threshold_is_found_at_the_first_scene_it_changes(
+    reference: Path, drive: Path, tmp_path: Path
+) -> None:
+    changed = config(drive)
     nodes = list(changed.graph.nodes)
     radar = next(i for i, node in enumerate(nodes) if type(node).__name__ == "RadarNodes")
     detector = msgspec.structs.replace(nodes[radar].settings.detector, min_score=0.5)
@@ -86,7 +93,7 @@ def test_a_live_run_goes_on_from_lap_to_lap(tmp_path: Path) -> None:
     Sources and nodes as in a live run, but without waiting.
     """
     write_drive(tmp_path / "drive.mcap", 2.0, [])
-    made = config(str(tmp_path / "drive.mcap"), live=True, rate=1.0, loop=True)
+    made = config(tmp_path / "drive.mcap", live=True, rate=1.0, loop=True)
     settings = PlayerSettings(start_ns=made.start_ns, end_ns=made.end_ns, loop=True, time_goes_on=True)
     player = Player(made.open(), ManualClock(), settings, made.topics)
     out: list[Message] = []
@@ -114,8 +121,8 @@ def test_a_live_run_goes_on_from_lap_to_lap(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("ray", [False, True], ids=["tracker in a process", "tracker in a Ray actor"])
-def test_processes_on_the_bus_give_the_same_bytes(reference: Path, tmp_path: Path, ray: bool) -> None:
-    state = Supervisor(config(ray=ray), tmp_path).run()
+def test_processes_on_the_bus_give_the_same_bytes(reference: Path, drive: Path, tmp_path: Path, ray: bool) -> None:
+    state = Supervisor(config(drive, ray), tmp_path).run()
     assert not state.given_up
     result = compare(reference, tmp_path)
     assert result.identical, result.to_text()
@@ -123,12 +130,8 @@ def test_processes_on_the_bus_give_the_same_bytes(reference: Path, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds, recorded: the street is not drawn as fast as it happens."""
-    folder = tmp_path_factory.mktemp("street")
-    drive = "generated:1:6"
-    made = run_config(drive, open_named(drive), Graph(name="record", nodes=()), 0.0, 0.0, None)
-    run_in_one_process(made, folder, lambda _: None)
-    return folder
+    """Six seconds."""
+    return record_street(tmp_path_factory.mktemp("street"), 6.0)
 
 
 def run_live(drive: Path, folder: Path, stalls: dict[str, tuple[float, float]]) -> Counter[str]:
@@ -149,7 +152,7 @@ def run_live(drive: Path, folder: Path, stalls: dict[str, tuple[float, float]]) 
             assert pid is not None
             os.kill(pid, number)
 
-    supervisor = Supervisor(config(str(drive), live=True, rate=1.0), folder, strike)
+    supervisor = Supervisor(config(drive, live=True, rate=1.0), folder, strike)
     state = supervisor.run()
     assert not due
     assert not state.given_up
@@ -184,8 +187,8 @@ def test_the_recording_of_a_live_run_gives_the_bytes_of_the_live_run(
 ) -> None:
     decided = run_live(street, tmp_path / "live", stalls)
     assert decided["late_processing"] > 0 or not stalls, decided
-    recording = str(tmp_path / "live" / "run.mcap")
-    run_in_one_process(config(recording, follow=recording), tmp_path / "again", lambda _: None)
+    recording = tmp_path / "live" / "run.mcap"
+    run_in_one_process(config(recording, follow=str(recording)), tmp_path / "again", lambda _: None)
     result = compare(tmp_path / "live", tmp_path / "again")
     assert result.scenes_a > 0
     assert result.identical, (decided, result.to_text())

@@ -8,8 +8,8 @@ import pytest
 
 from calibration.camera import Pinhole
 from calibration.rig import CameraSensor, Extrinsic
-from fusion.detect.colour_blobs import ColourBlobsSettings
-from fusion.detect.image_boxes import ImageBoxes
+from fusion.detect.centre_points import CentrePoints
+from fusion.detect.image_boxes import NO_BOXES, ImageBoxes
 from nodes.detect_camera import DetectCamera, DetectCameraSettings, OnnxDetector, open_detector
 from nodes.sources.pandaset import PandaSetDrive
 from pipeline.core.errors import BadInput
@@ -38,8 +38,17 @@ def encoded(kind: str) -> np.ndarray:
     return cv2.imencode({"jpeg": ".jpg", "png": ".png"}[kind], PICTURE)[1].reshape(-1)
 
 
+def red_patches(bgr: np.ndarray) -> ImageBoxes:
+    """A detector that takes whatever is red for one car."""
+    rows, columns = np.nonzero((bgr[..., 2] > 150) & (bgr[..., 0] < 100))
+    if not len(rows):
+        return NO_BOXES
+    edges = np.float32([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]])
+    return ImageBoxes(edges, np.float32([0.8]), np.eye(C, dtype=np.float32)[[CLASSES.index("car")]])
+
+
 def node() -> DetectCamera:
-    return DetectCamera(DetectCameraSettings(detector=ColourBlobsSettings()), SENSOR)
+    return DetectCamera(DetectCameraSettings(), SENSOR, red_patches)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "bgr8"])
@@ -90,9 +99,9 @@ def test_other_messages_are_a_failed_step() -> None:
 
 
 def test_the_detector_is_chosen_by_the_settings() -> None:
-    settings = convert({"detector": {"detector": "colour_blobs", "score": 0.5}}, DetectCameraSettings, "graph")
-    (out,) = DetectCamera(settings, SENSOR).step(message(encoded("png"), "png"), 0)
-    assert out.payload.score[0] == pytest.approx(0.5)
+    chosen = {"detector": "onnx", "layout": "centre", "weights": "camera_simulated", "band": None}
+    settings = convert({"detector": chosen}, DetectCameraSettings, "graph")
+    assert isinstance(open_detector(settings.detector), CentrePoints)
     with pytest.raises(BadInput, match="band"):
         convert({"detector": {"detector": "onnx", "band": [0.8, 0.2]}}, DetectCameraSettings, "graph")
     with pytest.raises(BadInput, match=r"missing\.onnx"):

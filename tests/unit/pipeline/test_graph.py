@@ -10,11 +10,11 @@ from calibration.rig import Rig
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import load_yaml
 from pipeline.graph import Context, FuseNode, Graph, LidarNodes, load_graph, plan
-from pipeline.run.drives import open_named
+from tests.simulated import DEMO_RIG, street_drive
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-DRIVE = open_named("generated:0:1")
-GRAPH = load_graph(CONFIGS / "graphs" / "demo.yaml").with_placement("process")
+DRIVE = street_drive(1.0, tuple(sensor.name for sensor in DEMO_RIG.sensors))
+GRAPH = load_graph(CONFIGS / "graphs" / "simulated.yaml").with_placement("process")
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "graphs").glob("*.yaml")), ids=lambda p: p.stem)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusion.detect.colour_blobs import ColourBlobs, ColourBlobsSettings
 from fusion.detect.image_boxes import NO_BOXES, ImageBoxes, concatenated, from_coco, suppress
 from fusion.detect.onnx_detectors import OnnxSettings, Tiled, decode_fastestdet, decode_yolox
 from pipeline.core.messages import CLASSES, C
@@ -101,20 +100,3 @@ def test_an_object_wider_than_a_tile_is_left_to_the_whole_image() -> None:
     image[320:400, 200:900] = 255
     found = Tiled(blob, (0.3, 0.7), 1.0, 0.5)(image)
     assert found.edges.tolist() == [[200, 320, 900, 400]]
-
-
-def test_colour_blobs_find_painted_boxes_on_a_grey_world() -> None:
-    image = np.full((240, 320, 3), 120, np.uint8)
-    image[100:140, 40:100] = (30, 30, 225)
-    image[60:140, 180:260] = (225, 120, 20)
-    image[150:152, 10:12] = (30, 200, 30)  # too small
-    noisy = np.clip(image + np.random.default_rng(0).normal(0, 3, image.shape), 0, 255).astype(np.uint8)
-    found = ColourBlobs(ColourBlobsSettings())(noisy)
-    assert [CLASSES[k] for k in found.class_score.argmax(axis=1)] == ["car", "truck"]
-    assert found.edges.tolist() == [[40, 100, 100, 140], [180, 60, 260, 140]]
-    assert len(ColourBlobs(ColourBlobsSettings())(np.full((50, 50, 3), 120, np.uint8)).score) == 0
-
-
-def test_colours_of_unknown_classes_are_refused() -> None:
-    with pytest.raises(ValueError, match="unicorn"):
-        ColourBlobs(ColourBlobsSettings(hues={"unicorn": 300.0}))

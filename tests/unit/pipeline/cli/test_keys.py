@@ -8,15 +8,15 @@ import pytest
 from pipeline.cli.keys import Keys
 from pipeline.cli.play import named_graph, run_config
 from pipeline.run.config import RunConfig
-from pipeline.run.drives import open_named
+from tests.simulated import street_drive
 
-DRIVE = open_named("generated:0:4")
+DRIVE = street_drive(4.0)
 NOW = DRIVE.start_ns + 2_000_000_000
 
 
 @pytest.fixture
 def config() -> RunConfig:
-    return run_config("generated:0:4", DRIVE, named_graph("demo", ray=False), 0.0, 0.0, None)
+    return run_config("street", DRIVE, named_graph("simulated", ray=False), 0.0, 0.0, None)
 
 
 def test_space_pauses_ahead_of_fusion_and_goes_on(config: RunConfig) -> None:

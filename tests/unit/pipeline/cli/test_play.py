@@ -24,7 +24,16 @@ def test_a_run_in_one_process_opens_its_drive_once(tmp_path: Path, monkeypatch: 
         return RecordedDrive(path)
 
     monkeypatch.setattr(drives, "open_drive", open_drive)
-    arguments = ["replay", str(drive), "--graph", "demo", "--one-process", "--no-page", "--out", str(tmp_path / "out")]
+    arguments = [
+        "replay",
+        str(drive),
+        "--graph",
+        "simulated",
+        "--one-process",
+        "--no-page",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
     assert opened == [drive]
 

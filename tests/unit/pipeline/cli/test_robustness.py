@@ -15,7 +15,7 @@ from pipeline.core.settings import load_yaml
 from pipeline.evaluate.robustness import Cell, RobustnessSettings, cells, robustness
 from pipeline.evaluate.robustness_page import as_markdown, write_plots
 from pipeline.run.clips import ClipRobustness, parsed
-from pipeline.run.drives import open_named
+from tests.simulated import DEMO_RIG, record_street, street_drive
 
 MAP, ERROR = "detection/fused/mAP", "uncertainty/position_rmse_m"
 
@@ -53,7 +53,7 @@ def test_the_table_marks_the_best_and_the_plots_are_drawn(tmp_path: Path) -> Non
 
 def test_the_lists_that_come_with_it_can_be_put_on_the_demo_drive_and_its_rig() -> None:
     settings = load_yaml(config_file("eval", "robustness"), RobustnessSettings)
-    drive = open_named("generated:0:1")
+    drive = street_drive(1.0, tuple(sensor.name for sensor in DEMO_RIG.sensors))
     for cell in cells(settings):
         assert all(parse_fault(fault, drive.rig, drive.topics).sensors for fault in cell.faults)
     of_clips = load_yaml(config_file("eval", "robustness_clips"), ClipRobustness)
@@ -96,10 +96,11 @@ def test_a_drive_is_run_once_for_all_fusers(tmp_path: Path) -> None:
     config = tmp_path / "few.yaml"
     config.write_text("faults: [packet_loss, gnss_loss]\nseverities: [3]\n")
     lidar = tmp_path / "lidar.yaml"
-    text = config_file("graphs", "demo").read_text()
-    head, _, _ = text.replace("name: demo", "name: only_lidar").partition("- node: fuse")
+    text = config_file("graphs", "simulated").read_text()
+    head, _, _ = text.replace("name: simulated", "name: only_lidar").partition("- node: fuse")
     lidar.write_text(f"{head}- node: fuse\n  settings: {{modalities: [lidar]}}\n")
-    call = ["robustness", "generated:1:1", "-g", "demo", "--json", "-o", str(tmp_path / "out"), "-c", str(config)]
+    street = str(record_street(tmp_path / "street", 1.0))
+    call = ["robustness", street, "-g", "simulated", "--json", "-o", str(tmp_path / "out"), "-c", str(config)]
     first = CliRunner().invoke(app, call)
     assert first.exit_code == 0, first.output
     result = msgspec.json.decode(first.stdout)

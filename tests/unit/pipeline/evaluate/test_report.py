@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import re
@@ -16,7 +17,7 @@ import pytest
 from pipeline.evaluate.config import load_config
 from pipeline.evaluate.draw import Bev
 from pipeline.evaluate.judge import Evaluation, judge
-from pipeline.evaluate.report import render, write_report
+from pipeline.evaluate.report import FILM, render, write_report
 from pipeline.evaluate.run_log import load_run
 from pipeline.evaluate.video import encode
 
@@ -64,6 +65,7 @@ def test_the_page_is_whole_and_needs_nothing_else(good: Evaluation, tmp_path: Pa
     html = path.read_text(encoding="utf-8")
     assert path.name == "report.html"
     assert len(html) < 15_000_000
+    assert base64.b64encode((tmp_path / FILM).read_bytes()).decode() in html
     page = read(html)
     outside = [link for link in page.links if not link.startswith(("#", "data:"))]
     assert not outside
