@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -93,16 +93,18 @@ class Mover:
         return 0.5 * self.size[0], 0.5 * self.size[1]
 
     @property
+    def turn(self) -> FloatArray:
+        """(4,) of the way across: from which offset, to which, from which arc length on, over how much of it."""
+        return np.array([self.turn_from, self.turn_to, self.turn_at, self.turn_length])
+
+    @property
     def to_middle(self) -> float:
         """From the point that follows the path to the middle of the box, m."""
         return 0.5 * self.size[0] - self.tail
 
     def drift(self, s: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Offset left of the path, m, and its slope at arc lengths ``s``: a quintic while it moves across."""
-        u = np.clip((np.asarray(s, dtype=np.float64) - self.turn_at) / self.turn_length, 0.0, 1.0)
-        span = self.turn_to - self.turn_from
-        slope = span * 30.0 * u**2 * (1.0 - u) ** 2 / self.turn_length
-        return self.turn_from + span * u**3 * (10.0 - 15.0 * u + 6.0 * u**2), slope
+        return _drift(np.asarray(s, dtype=np.float64), self.turn)
 
     def move_across(self, to: float, length: float, was: float | None = None) -> None:
         """Begin to go to another offset over ``length`` m of road."""
@@ -138,9 +140,7 @@ class Mover:
         return any(a.hitch is not None and a.hitch.tractor is b for a, b in ((self, other), (other, self)))
 
     def pose(self, s: npt.ArrayLike) -> Pose:
-        place, (d, slope) = self.path.at(s), self.drift(s)
-        x, y = place.x - d * np.sin(place.heading), place.y + d * np.cos(place.heading)
-        return Pose(x, y, place.heading + np.arctan2(slope, 1.0 - d * place.curvature))
+        return _pose(self.path, np.asarray(s, dtype=np.float64), self.turn)
 
     def middle(self, s: npt.ArrayLike) -> Pose:
         """Of its box."""
@@ -159,6 +159,35 @@ class Mover:
         """What it wants to drive, no faster than the bends ahead allow."""
         ahead = self.s + np.array([0.0, 0.8]) * self.speed  # a driver is never quite as slow as it means to be
         return min(self.wanted, float(np.interp(ahead, self.path.s, self._bends).min()))
+
+
+def poses(movers: Sequence[Mover], s: FloatArray) -> Pose:
+    """(K, T) where each of K movers is at arc lengths s (K, T) of its own path; those on one path are worked out at
+    once."""
+    of_path: dict[int, list[int]] = {}
+    for k, mover in enumerate(movers):
+        of_path.setdefault(id(mover.path), []).append(k)
+    out = Pose(*np.empty((3, *s.shape)))
+    for rows in of_path.values():
+        turn = np.stack([movers[k].turn for k in rows], axis=-1)[..., None]
+        for column, values in zip(out, _pose(movers[rows[0]].path, s[rows], turn), strict=True):
+            column[rows] = values
+    return out
+
+
+def _pose(path: Path, s: FloatArray, turn: FloatArray) -> Pose:
+    place, (d, slope) = path.at(s), _drift(s, turn)
+    x, y = place.x - d * np.sin(place.heading), place.y + d * np.cos(place.heading)
+    return Pose(x, y, place.heading + np.arctan2(slope, 1.0 - d * place.curvature))
+
+
+def _drift(s: FloatArray, turn: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """`Mover.drift`; turn: (4, ...) as `Mover.turn` has them."""
+    start, end, at, length = turn
+    u = np.minimum(np.maximum((s - at) / length, 0.0), 1.0)
+    span = end - start
+    slope = span * 30.0 * u**2 * (1.0 - u) ** 2 / length
+    return start + span * u**3 * (10.0 - 15.0 * u + 6.0 * u**2), slope
 
 
 def _bend_speed(path: Path) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -14,6 +15,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 STEP = 0.5
 """Distance of the samples of a path, m."""
 
+_BEFORE, _BEHIND = 20, 200  # m
 _GAUSS = ((-np.sqrt(0.6), 5 / 18), (0.0, 8 / 18), (np.sqrt(0.6), 5 / 18))
 
 
@@ -87,8 +89,8 @@ class Path:
     def at(self, s: npt.ArrayLike) -> Place:
         """Where the path is at arc lengths ``s`` (...); beyond its ends it goes on straight."""
         wanted = np.asarray(s, dtype=np.float64)
-        inside = np.clip(wanted, 0.0, self.s[-1])
-        i = np.clip(np.searchsorted(self.s, inside, side="right") - 1, 0, len(self.s) - 2)
+        inside = np.minimum(np.maximum(wanted, 0.0), self.s[-1])  # np.clip takes ten times as long on a few numbers
+        i = np.minimum(np.searchsorted(self.s, inside, side="right") - 1, len(self.s) - 2)
         h = self.s[i + 1] - self.s[i]
         u = (inside - self.s[i]) / h
         a, b = self.heading[i], self.heading[i + 1]
@@ -99,6 +101,21 @@ class Path:
         x = h00 * self.x[i] + h01 * self.x[i + 1] + h * (h10 * np.cos(a) + h11 * np.cos(b)) + beyond * np.cos(heading)
         y = h00 * self.y[i] + h01 * self.y[i + 1] + h * (h10 * np.sin(a) + h11 * np.sin(b)) + beyond * np.sin(heading)
         return Place(x, y, heading, np.where(beyond == 0.0, curvature, 0.0))
+
+    def strip(self, start: float, end: float) -> tuple[FloatArray, Place]:
+        """Arc lengths 1 m apart that cover at least [start, end], and the places there."""
+        first, last = int(np.floor(start)) + _BEFORE, int(np.ceil(end)) + _BEFORE + 1
+        s, places = self._metres
+        if first < 0 or last > len(s):
+            s = np.arange(first, last) - float(_BEFORE)
+            return s, self.at(s)
+        return s[first:last], Place._make(column[first:last] for column in places)
+
+    @functools.cached_property
+    def _metres(self) -> tuple[FloatArray, Place]:
+        """Every metre from a little before the path to as far behind it as drivers look."""
+        s = np.arange(-_BEFORE, int(self.length) + _BEHIND, dtype=np.float64)
+        return s, self.at(s)
 
     def beside(self, d: float) -> Path:
         """The parallel line ``d`` m to the left (right where negative), by its own arc length."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nodes.simulator.scenario.idm import follow
-from nodes.simulator.scenario.mover import Mover
+from nodes.simulator.scenario.mover import Mover, poses
 from nodes.simulator.scenario.path import FloatArray
 
 AHEAD_S = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
@@ -20,30 +21,40 @@ _OUTLINE = np.array(
 
 
 class Crowd(NamedTuple):
-    """All movers at one time. centre: (N, T, 2) at `AHEAD_S`; yaw: (N, T); half: (N, 2); velocity: (N, T, 2) m/s."""
+    """All movers at one time. centre: (N, T, 2) at `AHEAD_S`; yaw: (N, T); half: (N, 2), and size: (N,) its diagonal;
+    velocity: (N, T, 2) m/s. coupled: (N, N) of a mover and itself or its trailer, which overlap at the hitch."""
 
     movers: Sequence[Mover]
     centre: FloatArray
     yaw: FloatArray
     half: FloatArray
+    size: FloatArray
     velocity: FloatArray
+    coupled: npt.NDArray[np.bool_]
 
     @staticmethod
     def of(movers: Sequence[Mover]) -> Crowd:
         n, t = len(movers), len(AHEAD_S)
         half = np.array([mover.half for mover in movers])
-        crowd = Crowd(movers, np.zeros((n, t, 2)), np.zeros((n, t)), half, np.zeros((n, t, 2)))
-        crowd.update(range(n))
+        coupled = np.array([[one is other or one.draws(other) for other in movers] for one in movers], dtype=bool)
+        size = np.linalg.norm(half, axis=-1)
+        crowd = Crowd(movers, np.zeros((n, t, 2)), np.zeros((n, t)), half, size, np.zeros((n, t, 2)), coupled)
+        crowd.update(list(range(n)))
         return crowd
 
-    def update(self, moving: Iterable[int]) -> None:
+    def update(self, moving: Sequence[int]) -> None:
         """Look again where these are and will be; nobody is thought to pass a line that is closed to it."""
-        for k in moving:
-            mover = self.movers[k]
-            limit = max(mover.s, mover.hold - mover.size[0] + mover.tail)
-            x, y, yaw = mover.middle(np.minimum(mover.s + mover.speed * AHEAD_S, limit))
-            self.centre[k, :, 0], self.centre[k, :, 1], self.yaw[k] = x, y, yaw
-            self.velocity[k, :, 0], self.velocity[k, :, 1] = mover.speed * np.cos(yaw), mover.speed * np.sin(yaw)
+        if not moving:
+            return
+        who = [self.movers[k] for k in moving]
+        s, speed, middle, limit = np.array(
+            [(m.s, m.speed, m.to_middle, max(m.s, m.hold - m.size[0] + m.tail)) for m in who]
+        ).T[..., None]
+        x, y, yaw = poses(who, np.minimum(s + speed * AHEAD_S, limit))
+        ahead = np.stack([np.cos(yaw), np.sin(yaw)], axis=-1)
+        self.centre[moving] = np.stack([x, y], axis=-1) + middle[..., None] * ahead
+        self.yaw[moving] = yaw
+        self.velocity[moving] = speed[..., None] * ahead
 
 
 class Obstacle(NamedTuple):
@@ -61,22 +72,21 @@ def obstacle(crowd: Crowd, me: int, wanted: float) -> Obstacle:
     self = crowd.movers[me]
     margin = 0.15 if self.on_foot else 0.3
     reach = 6.0 if self.on_foot else min(30.0 + 6.0 * self.speed, 160.0)
-    s = np.arange(self.s - 1.0, self.front + reach, 1.0)
-    lane, (drift, _) = self.path.at(s), self.drift(s)
+    s, lane = self.path.strip(self.s - 1.0, self.front + reach)
+    drift, _ = self.drift(s)
+    line = np.stack([lane.x, lane.y])
+    length2 = np.einsum("ij,ij->j", line, line)
     t = np.searchsorted(AHEAD_S, 0.0 if self.on_foot or self.heedless else self.sees, side="right")
-    candidates = np.ones((len(crowd.movers), t), dtype=bool)
-    candidates[[me, *(k for k, other in enumerate(crowd.movers) if self.draws(other))]] = False
-    still = np.linalg.norm(crowd.velocity[:, 0], axis=-1) < 0.05
-    candidates[still, 1:] = False
-    who, when = np.nonzero(candidates)
-    centre = crowd.centre[who, when]
-    size = np.linalg.norm(crowd.half[who], axis=-1)
-    close = np.linalg.norm(centre - crowd.centre[me, 0], axis=-1) < reach + self.size[0] + size
-    who, when, centre, size = who[close], when[close], centre[close], size[close]
+    away = crowd.centre[:, :t] - crowd.centre[me, 0]
+    close = np.hypot(away[..., 0], away[..., 1]) < reach + self.size[0] + crowd.size[:, None]
+    close &= ~crowd.coupled[me][:, None]
+    still = np.hypot(crowd.velocity[:, 0, 0], crowd.velocity[:, 0, 1]) < 0.05
+    close[still, 1:] = False
+    who, when = np.nonzero(close)
+    centre, size = crowd.centre[who, when], crowd.size[who]
 
     def project(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        away = (points[:, 0, None] - lane.x) ** 2 + (points[:, 1, None] - lane.y) ** 2
-        near = away.argmin(axis=1)
+        near = (length2 - 2.0 * (points @ line)).argmin(axis=1)  # the square of the distance, but for a constant
         c, n = np.cos(lane.heading[near]), np.sin(lane.heading[near])
         dx, dy = points[:, 0] - lane.x[near], points[:, 1] - lane.y[near]
         # where the nearest sample is an end of the strip, what lies beyond it is not on the strip
@@ -106,9 +116,11 @@ def obstacle(crowd: Crowd, me: int, wanted: float) -> Obstacle:
     first = np.where(inside, at, np.inf).min(axis=1)
     passed = (first - self.s + self.tail) / max(self.speed, 0.1) < AHEAD_S[when] - 0.2
     best = Obstacle(-1, follow(self.driver, self.speed, wanted, 1e3, self.speed))
-    for k in np.flatnonzero(np.isfinite(first) & ~passed):
-        direction = self.path.at(first[k]).heading
-        towards = float(crowd.velocity[who[k], when[k]] @ [np.cos(direction), np.sin(direction)])
+    real = np.flatnonzero(np.isfinite(first) & ~passed)
+    direction = self.path.at(first[real]).heading
+    along = np.stack([np.cos(direction), np.sin(direction)], axis=-1)
+    towards_all = np.einsum("ij,ij->i", crowd.velocity[who[real], when[real]], along)
+    for k, towards in zip(real.tolist(), towards_all.tolist(), strict=True):
         gap = float(first[k]) - self.front
         allowed = follow(self.driver, self.speed, wanted, gap, towards)
         if allowed < best.acceleration:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nodes.simulator.scenario.idm import follow
 from nodes.simulator.scenario.lane_change import changed_lane
-from nodes.simulator.scenario.mover import Mover
+from nodes.simulator.scenario.mover import Mover, poses
 from nodes.simulator.scenario.path import FloatArray
 from nodes.simulator.scenario.right_of_way import Conflicts
 from nodes.simulator.scenario.road import Road
@@ -68,9 +68,11 @@ def run(road: Road, movers: Sequence[Mover], duration: float, rng: np.random.Gen
                     brakes_for = found.mover if found.acceleration < -1.5 else -1
         log.hazard.append(brakes_for)
         log.doing.append([_doing(mover) for mover in movers])
+        if moving:
+            here = poses([movers[me] for me in moving], np.array([[movers[me].s] for me in moving]))
+            log.x[step, moving], log.y[step, moving], log.yaw[step, moving] = (column[:, 0] for column in here)
         for me in moving:
             mover = movers[me]
-            log.x[step, me], log.y[step, me], log.yaw[step, me] = mover.pose(mover.s)
             log.speed[step, me], log.acceleration[step, me] = mover.speed, mover.acceleration
             _advance(mover, float(wants[me]), float(t))
         for me in drawn:
