@@ -19,7 +19,7 @@ from nodes.simulator import truth
 from nodes.simulator.field_of_view import in_view
 from nodes.simulator.odometry import Odometry
 from nodes.simulator.sensors.camera import CameraRenderer, Exposure, camera_image
-from nodes.simulator.sensors.lidar import lidar_sweep
+from nodes.simulator.sensors.lidar import lidar_sweep, returns_on
 from nodes.simulator.sensors.radar import radar_scan
 from nodes.simulator.sensors.raycast import Caster
 from nodes.simulator.sensors.render.scene import Scene
@@ -48,7 +48,6 @@ class Instruments:
         self.settings = settings
         self._mounted = {sensor.name: self._place(sensor) for sensor in rig.sensors}
         self._renderers: dict[str, CameraRenderer] = {}
-        self._sweep = lru_cache(maxsize=2)(self._cast_sweep)  # the labels of a sweep's end count its returns
         self._exposure = lru_cache(maxsize=2)(self._draw)  # weather that is injected later asks for the depth again
 
     # --- what sensors give
@@ -63,7 +62,7 @@ class Instruments:
 
     def sweep(self, lidar: LidarSensor, t: float, rng: np.random.Generator) -> PointCloud:
         """One sweep that ends at ``t``. Its noise belongs to the sweep, whoever asks; ``rng`` is for the weather."""
-        cloud, _ = self._sweep(lidar.name, t)
+        cloud, _ = lidar_sweep(self.caster, lidar, t, self._luck(lidar, t), self._mounted[lidar.name])
         points = weathered_sweep(cloud.points, self.world.weather, lidar.max_range_m, rng)
         return PointCloud(points=points)
 
@@ -90,9 +89,9 @@ class Instruments:
         which = self._labelled(t)
         points = None
         if self.rig.lidars:
-            _, of_point = self._sweep(self.rig.lidars[0].name, t)
-            counts = np.bincount(of_point[of_point >= 0], minlength=len(self.world.actors))
-            points = counts[which].astype(np.int32)
+            lidar = self.rig.lidars[0]
+            luck, mounted = self._luck(lidar, t), self._mounted[lidar.name]
+            points = returns_on(self.caster, lidar, t, luck, which, mounted).astype(np.int32)
         looking = self.rig.cameras or self.rig.lidars
         shares = self._shares(looking, which, t).max(axis=0) if looking else None
         return truth.objects(self.world, which, t, self.odometry.odom_SE3_world(t), points, shares)
@@ -163,11 +162,9 @@ class Instruments:
             self._renderers[camera] = CameraRenderer(self.world, sensor, self._scene)
         return self._renderers[camera].frame(t, ego_SE3_camera=self._mounted[camera])
 
-    def _cast_sweep(self, lidar: str, t: float) -> tuple[PointCloud, npt.NDArray[np.int32]]:
-        sensor = self.rig[lidar]
-        assert isinstance(sensor, LidarSensor), f"{lidar} is no LiDAR"
-        rng = np.random.default_rng([self.world.seed, round(t * 1e6), zlib.crc32(lidar.encode())])
-        return lidar_sweep(self.caster, sensor, t, rng, self._mounted[lidar])
+    def _luck(self, lidar: LidarSensor, t: float) -> np.random.Generator:
+        """The noise of the sweep that ends at ``t``, whoever asks."""
+        return np.random.default_rng([self.world.seed, round(t * 1e6), zlib.crc32(lidar.name.encode())])
 
     def _labelled(self, t: float) -> npt.NDArray[np.int64]:
         """Indices in the world of the actors that are labelled at ``t``."""

@@ -30,6 +30,7 @@ BETWEEN = -3
 """Whose a point is that mixes the echoes of two surfaces."""
 
 _PANES = 2  # that a pulse may pass: in by one window, out by another
+_HOPELESS, _SURE = 0.05, 2.0  # strengths; beyond them the chance is 0 or 1 to a hundred millionth
 _STEP = 1e-3  # m: beyond a pane the ray starts anew
 
 
@@ -66,36 +67,95 @@ def lidar_sweep(
         The cloud, in order of firing, and for each point the index of its actor, `STATIC` or `BETWEEN`.
     """
     unit, pulses = unit_of(sensor), _pulses(sensor)
+    luck = _Luck.of(rng, len(pulses.t))
+    origin, direction = _fired(caster, sensor, t_end, ego_SE3_lidar)
+    echo = _echoes(caster, origin, direction, t_end + pulses.t, unit, settings)
+    keep, measured, actor = _heard(echo, unit, pulses, settings, luck)
+    points = np.zeros(len(keep), POINT)
+    xyz = pulses.direction.reshape(-1, 3)[keep] * measured[:, None]
+    points["x"], points["y"], points["z"] = xyz.T
+    bright = echo.bright[keep] * (1.0 + settings.intensity_sigma * luck.intensity[keep])
+    points["intensity"] = np.rint(255.0 * np.minimum(np.maximum(bright, 0.0), 1.0)) / np.float32(255.0)
+    points["t_ns"] = pulses.t_ns[keep]
+    points["ring"] = keep % unit.beams
+    return PointCloud(points=points), actor
+
+
+def returns_on(
+    caster: Caster,
+    sensor: LidarSensor,
+    t_end: float,
+    rng: np.random.Generator,
+    which: npt.NDArray[np.int64],
+    ego_SE3_lidar: SE3 | None = None,
+    settings: LidarSettings = LidarSettings(),  # noqa: B008  frozen
+) -> npt.NDArray[np.int64]:
+    """(K,) returns that `lidar_sweep` with the same arguments has on each of actors ``which`` (K,), but for rounding.
+
+    Only those pulses are cast that pass near one of them, and their neighbours: each pulse has a luck of its own.
+    """
+    unit, pulses = unit_of(sensor), _pulses(sensor)
+    luck = _Luck.of(rng, len(pulses.t))
+    origin, direction = _fired(caster, sensor, t_end, ego_SE3_lidar)
+    aimed = np.zeros(len(direction), bool)
+    aimed[caster.towards(origin, direction, t_end + pulses.t, which, unit.max_range)] = True
+    aimed[unit.beams :] |= aimed[: -unit.beams]
+    some = np.flatnonzero(aimed)
+    found = _echoes(caster, origin[some], direction[some], t_end + pulses.t[some], unit, settings)
+    echo = _Echoes.none(len(direction))
+    echo.replace(some, found)
+    _, _, actor = _heard(echo, unit, pulses, settings, luck)
+    return np.bincount(actor[actor >= 0], minlength=len(caster.world.actors))[which]
+
+
+def _fired(caster: Caster, sensor: LidarSensor, t_end: float, ego_SE3_lidar: SE3 | None) -> tuple[FloatArray, Float32]:
+    """Origins and directions of all pulses of a sweep, each (N, 3), odom."""
+    unit, pulses = unit_of(sensor), _pulses(sensor)
     odom_SE3_lidar = caster.world.ego.pose(t_end + pulses.column_t) @ (ego_SE3_lidar or sensor.ego_SE3_sensor)
     turn = np.swapaxes(odom_SE3_lidar.rotation, -1, -2).astype(np.float32)
     direction = np.matmul(pulses.direction, turn).reshape(-1, 3)
-    origin = np.repeat(odom_SE3_lidar.translation, unit.beams, axis=0)
-    echo = _echoes(caster, origin, direction, t_end + pulses.t, unit, settings)
-    distance, actor = _mixed(echo, unit, pulses, settings, rng)
+    return np.repeat(odom_SE3_lidar.translation, unit.beams, axis=0), direction
 
-    lit = np.flatnonzero(echo.strength > 0.0)
+
+class _Luck(NamedTuple):
+    """Of each of N pulses, whatever becomes of the others: (N,) float32, even in 0..1 and normal."""
+
+    straddles: Float32
+    mix: Float32
+    heard: Float32
+    range: Float32
+    intensity: Float32
+
+    @staticmethod
+    def of(rng: np.random.Generator, n: int) -> _Luck:
+        return _Luck(*rng.random((3, n), np.float32), *rng.standard_normal((2, n), np.float32))
+
+
+def _heard(
+    echo: _Echoes, unit: Unit, pulses: _Pulses, settings: LidarSettings, luck: _Luck
+) -> tuple[npt.NDArray[np.int64], Float32, npt.NDArray[np.int32]]:
+    """Pulses that were answered (M,), ascending; the range measured (M,) m, and of which actor each is."""
+    distance, actor = _mixed(echo, unit, pulses, settings, luck)
+    lit = np.flatnonzero(echo.strength > _HOPELESS)
     strength = echo.strength[lit]
-    chance = ndtr(settings.threshold * (strength - 1.0)) * (1.0 - settings.dropout)
-    sigma = np.hypot(np.float32(unit.range_sigma), settings.weak_range_sigma / np.maximum(strength, 0.5))
-    measured = distance[lit] + sigma * rng.standard_normal(len(lit), np.float32)
-    heard = (rng.random(len(lit)) < chance) & (measured > unit.min_range) & (measured < unit.max_range)
+    chance = np.ones(len(lit), np.float32)
+    weak = np.flatnonzero(strength < _SURE)
+    chance[weak] = ndtr(settings.threshold * (strength[weak] - 1.0))
+    sigma = np.sqrt(unit.range_sigma**2 + (settings.weak_range_sigma / np.maximum(strength, 0.5)) ** 2)
+    measured = distance[lit] + sigma.astype(np.float32) * luck.range[lit]
+    heard = (luck.heard[lit] < chance * np.float32(1.0 - settings.dropout)) & (measured > unit.min_range)
+    heard &= measured < unit.max_range
     keep = lit[heard]
-    points = np.zeros(len(keep), POINT)
-    xyz = pulses.direction.reshape(-1, 3)[keep] * measured[heard, None]
-    points["x"], points["y"], points["z"] = xyz.T
-    bright = echo.bright[keep] * (1.0 + settings.intensity_sigma * rng.standard_normal(len(keep), np.float32))
-    points["intensity"] = np.round(255.0 * np.clip(bright, 0.0, 1.0)) / 255.0
-    points["t_ns"] = np.rint(pulses.t[keep] * 1e9)
-    points["ring"] = keep % unit.beams
-    return PointCloud(points=points), actor[keep]
+    return keep, measured[heard], actor[keep]
 
 
 class _Pulses(NamedTuple):
-    """All pulses of a sweep, M columns of B beams. t: (M * B,) s, from the sweep's end, negative; column_t: (M,) in the
-    middle of each column. direction: (M, B, 3) float32 in the LiDAR's frame.
+    """All pulses of a sweep, M columns of B beams. t: (M * B,) s, from the sweep's end, negative, and the same in ns;
+    column_t: (M,) in the middle of each column. direction: (M, B, 3) float32 in the LiDAR's frame.
     """
 
     t: FloatArray
+    t_ns: npt.NDArray[np.int64]
     column_t: FloatArray
     direction: Float32
 
@@ -116,7 +176,8 @@ def _pulses(sensor: LidarSensor) -> _Pulses:
     up = np.broadcast_to(np.sin(unit.elevation), azimuth.shape)
     direction = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), up], axis=-1)
     t = start[:, None] + unit.fires
-    return _Pulses(t.reshape(-1), t.mean(axis=1), direction.astype(np.float32))
+    t_ns = np.rint(t.reshape(-1) * 1e9).astype(np.int64)
+    return _Pulses(t.reshape(-1), t_ns, t.mean(axis=1), direction.astype(np.float32))
 
 
 class _Echoes(NamedTuple):
@@ -127,6 +188,11 @@ class _Echoes(NamedTuple):
     actor: npt.NDArray[np.int32]
     strength: Float32
     bright: Float32
+
+    @staticmethod
+    def none(n: int) -> _Echoes:
+        zeros = np.zeros(n, np.float32)
+        return _Echoes(np.full(n, np.inf, np.float32), np.full(n, NOTHING, np.int32), zeros, zeros.copy())
 
     def replace(self, which: npt.NDArray[np.int64], by: _Echoes) -> None:
         """Put other echoes in place of those of some pulses."""
@@ -167,7 +233,7 @@ def _echo(hits: Hits, through: float, unit: Unit) -> _Echoes:
 
 
 def _mixed(
-    echo: _Echoes, unit: Unit, pulses: _Pulses, settings: LidarSettings, rng: np.random.Generator
+    echo: _Echoes, unit: Unit, pulses: _Pulses, settings: LidarSettings, luck: _Luck
 ) -> tuple[Float32, npt.NDArray[np.int32]]:
     """Where the beam, as wide as it is, straddles the edge of a surface with another close behind, one range for both.
 
@@ -179,7 +245,7 @@ def _mixed(
         jump = distance[unit.beams :] - distance[: -unit.beams]
         edges = np.flatnonzero((np.abs(jump) > 0.15) & (np.abs(jump) < settings.merge_m))
     step = 2 * np.pi / pulses.columns
-    at = edges[rng.random(len(edges)) < min(0.5 * unit.divergence / step, 0.5)]
-    distance[at] += rng.random(len(at)) * jump[at]
+    at = edges[luck.straddles[edges] < min(0.5 * unit.divergence / step, 0.5)]
+    distance[at] += luck.mix[at] * jump[at]
     actor[at] = BETWEEN
     return distance, actor

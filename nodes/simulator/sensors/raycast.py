@@ -98,6 +98,21 @@ class Caster:
         np.abs(out.cosine, out=out.cosine)
         return out
 
+    def towards(
+        self, origin: FloatArray, direction: Float32, t: FloatArray, which: npt.NDArray[np.int64], reach: float
+    ) -> npt.NDArray[np.int64]:
+        """(P,) indices, some of them several times, of the rays (N, 3) at times ``t`` (N,) that pass through the
+        bounding sphere of one of actors ``which`` within ``reach`` m."""
+        middle = origin[len(origin) // 2]
+        actors = [self.world.actors[k] for k in which.tolist()]
+        size = np.array([actor.size for actor in actors], np.float32).reshape(-1, 3)
+        poses = [self.world.motions.pose(at) for at in (float(t.min()), float(t.max()))]
+        places = np.stack([pose.translation[which] - middle for pose in poses], axis=1).astype(np.float32)
+        centre, radius = _spheres(size, poses[0].rotation[which].astype(np.float32), places)
+        origins, rays = np.ascontiguousarray((origin - middle).T, np.float32), np.ascontiguousarray(direction.T)
+        span = np.zeros(len(direction), np.float32), np.full(len(direction), reach, np.float32)
+        return candidates(origins, rays, span, centre, radius)[1]
+
     def _cast_movers(self, start: FloatArray, ray: Float32, t: FloatArray, passed: Float32, out: Hits) -> None:
         """Put what moves and is nearer than what was met into ``out``."""
         middle = start[len(start) // 2]
@@ -107,7 +122,7 @@ class Caster:
         place = (poses.translation - middle).astype(np.float32)
         origins, rays = np.ascontiguousarray((start - middle).T, np.float32), np.ascontiguousarray(ray.T)
         far = out.distance.copy()
-        who, which = candidates(origins, rays, (passed, far), *self._spheres(rotation, place))
+        who, which = candidates(origins, rays, (passed, far), *_spheres(self._size, rotation[:, 0], place))
         if not len(who):
             return
         turn, offset = rotation[who, 0], origins[:, which].T - place[who, 0]
@@ -137,12 +152,14 @@ class Caster:
         painted = self._wardrobe.solid.material[triangle] == _PAINT
         out.colour[to] = np.where(painted[:, None], self._paint[who], self._wardrobe.solid.colours(triangle))
 
-    def _spheres(self, rotation: Float32, place: Float32) -> tuple[Float32, Float32]:
-        """(3, K) and (K,) around all of each body's box at all knots. place: (K, knots, 3)."""
-        low, high = place.min(axis=1), place.max(axis=1)
-        centre = 0.5 * (low + high + self._size[:, 2:] * rotation[:, 0, :, 2])
-        moved = 0.5 * np.linalg.norm(high - low, axis=-1)
-        return np.ascontiguousarray(centre.T), 0.5 * np.linalg.norm(self._size, axis=1) + moved + np.float32(0.05)
+
+def _spheres(size: Float32, rotation: Float32, place: Float32) -> tuple[Float32, Float32]:
+    """(3, K) and (K,) around all of each body's box, size (K, 3), at all knots. rotation: (K, 3, 3) at the first.
+    place: (K, knots, 3)."""
+    low, high = place.min(axis=1), place.max(axis=1)
+    centre = 0.5 * (low + high + size[:, 2:] * rotation[:, :, 2])
+    moved = 0.5 * np.linalg.norm(high - low, axis=-1)
+    return np.ascontiguousarray(centre.T), 0.5 * np.linalg.norm(size, axis=1) + moved + np.float32(0.05)
 
 
 def _knots(t: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ import pytest
 
 from calibration.rig import Extrinsic, LidarModel, LidarSensor
 from nodes.simulator.sensors.beams import unit_of
-from nodes.simulator.sensors.lidar import lidar_sweep
+from nodes.simulator.sensors.lidar import lidar_sweep, returns_on
 from nodes.simulator.sensors.raycast import STATIC, Caster
 from nodes.simulator.sensors.reflect import reading, reflectance
 from nodes.simulator.world.material import MATERIAL_ID
@@ -73,6 +73,21 @@ def test_dark_surfaces_drop_out_first() -> None:
     assert shares[1] < 0.5 * shares[0]
 
 
+def test_returns_on_some_actors_are_counted_without_the_sweep() -> None:
+    close = actor(1, "suv", straight((9.0, 2.5), 0.1, -6.0))  # its edge mixes with the one behind
+    behind = actor(2, "box_truck", straight((13.5, 3.5), 0.0, 4.0))
+    walks = actor(3, "adult", straight((6.0, -4.0), 1.5, 1.4))
+    world = street_world(actors=(close, behind, walks, actor(4, "sedan", straight((-8.0, -2.0), 0.0, 8.0))))
+    caster = Caster(world)
+    for t in (0.3, 0.7, 1.1):
+        _, of_point = lidar_sweep(caster, LIDAR, t, np.random.default_rng(9))
+        in_sweep = np.bincount(of_point[of_point >= 0], minlength=4)
+        assert in_sweep.min() > 20
+        for which in (np.array([0, 1, 2, 3]), np.array([2, 0]), np.array([3])):
+            assert returns_on(caster, LIDAR, t, np.random.default_rng(9), which).tolist() == in_sweep[which].tolist()
+    assert len(returns_on(caster, LIDAR, 0.5, np.random.default_rng(9), np.zeros(0, np.int64))) == 0
+
+
 def test_time_runs_clockwise_through_the_sweep_to_its_end() -> None:
     cloud, _ = lidar_sweep(Caster(street_world()), LIDAR, 1.0, np.random.default_rng(0))
     t = cloud.points["t_ns"]
@@ -117,7 +132,7 @@ def test_reflectance_orders_surfaces_as_they_are() -> None:
 _HASH = """
 import hashlib, numpy as np
 from tests.unit.nodes.simulator.sensors.test_lidar import LIDAR
-from nodes.simulator.sensors.lidar import lidar_sweep
+from nodes.simulator.sensors.lidar import lidar_sweep, returns_on
 from nodes.simulator.sensors.raycast import Caster
 from tests.simulated import street_world
 print(hashlib.sha256(lidar_sweep(Caster(street_world()), LIDAR, 0.9, np.random.default_rng(7))[0].points).hexdigest())
