@@ -86,7 +86,7 @@ def dashes(
 
 
 def ground(roads: Iterable[Path], material: str, rgb: Rgb, margin: float = 140.0, near: float = 22.0) -> Mesh:
-    """Level ground below all roads, `EDGE` fine within ``near`` m of them and coarser with distance."""
+    """Level ground below all roads, twice as coarse as roads within ``near`` m of them and coarser with distance."""
     points = np.concatenate([np.stack([road.x, road.y], axis=1)[::8] for road in roads])
     low, size = points.min(axis=0) - margin, 64.0
     count = np.ceil((np.ptp(points, axis=0) + 2 * margin) / size).astype(int)
@@ -95,7 +95,7 @@ def ground(roads: Iterable[Path], material: str, rgb: Rgb, margin: float = 140.0
     while len(cells):
         centre = cells + 0.5 * size
         away = np.sqrt(((centre[:, None] - points) ** 2).sum(axis=-1).min(axis=1))
-        whole = (away - 0.71 * size > near + 1.5 * size) | (size <= EDGE)
+        whole = (away - 0.71 * size > near + 1.5 * size) | (size <= 2.0 * EDGE)
         corners += [(cell, size) for cell in cells[whole]]
         size *= 0.5
         quarters = np.array([[0, 0], [size, 0], [0, size], [size, size]])

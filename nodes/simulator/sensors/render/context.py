@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable
 from ctypes.util import find_library
 from pathlib import Path
@@ -21,6 +22,9 @@ def open_context() -> moderngl.Context:
     Raises:
         BadInput: no EGL library or no driver on this machine; says what to install.
     """
+    os.environ.setdefault(
+        "LP_NUM_THREADS", "0"
+    )  # Mesa draws in the caller's thread: each camera has a process of its own
     for library in ("EGL", "GL"):
         if find_library(library) is None:
             raise BadInput("simulated camera", f"lib{library}", _INSTALL, "no such library")

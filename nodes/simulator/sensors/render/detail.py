@@ -12,7 +12,7 @@ from nodes.simulator.world.mesh import Mesh
 
 CELLS = (0.0, 0.05, 0.10, 0.20, 0.40)
 """Sides of the cubes of each level of detail, m; level 0 is the mesh itself."""
-_PIXELS = 1.6  # how wide a cube may look
+_PIXELS = 2.2  # how wide a cube may look
 
 
 def level(distance: float, focal: float) -> int:

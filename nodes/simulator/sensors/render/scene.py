@@ -33,6 +33,7 @@ _CELL = 48.0  # m
 _FAR = 700.0  # m; static things beyond are left to the haze
 _NEAR = 0.1
 _WARPED = 3.0  # m; what a rolling shutter can bring into view
+_ROADS = ("asphalt", "marking", "pavement")  # that water lies on
 _STILL = trusted(np.tile(np.eye(3), (1, 3, 1, 1)), np.zeros((1, 3, 3)))
 _BEAM_FROM_EGO = np.array([3.6, 0.0, 0.65])  # middle of the headlamps, ego frame
 
@@ -42,35 +43,38 @@ Programs = dict[str, moderngl.Program]
 class Scene:
     """Shared by all cameras of one world in one thread.
 
+    Args:
+        like: that of a world with the same static mesh, whose models it shares.
+
     Raises:
         BadInput: OpenGL is not there; says what to install.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, like: Scene | None = None) -> None:
         self.world = world
-        self._context = open_context()
+        self._context = open_context() if like is None else like._context
         self._levels = levels(world.light)
-        self._static = Model(self._context, world.static, _CELL)
+        self._static = Model(self._context, world.static, _CELL) if like is None else like._static
         self._bounds = np.array([(part.low, part.high) for part in self._static.parts]).reshape(-1, 2, 3)
         self._cast = Cast(world)
-        self._models = Models(self._context)
+        self._models = Models(self._context) if like is None else like._models
         self._shadows = Shadows(self._context) if self._levels.sun.any() else None
         burning = world.lamps if world.light.street_lamps or world.roofed else ()
         self._lamplight = LampLight(self._context, burning)
         self._glow = Glow(self._context, burning)
-        self._noise = self._texture(noise_tile(), "f1")
+        self._noise = self._texture(noise_tile(), "f1") if like is None else like._noise
         self._sky = self._texture(sky_map(world.light, self._levels, world.seed).astype(np.float16), "f2")
         self._sky.repeat_x = self._sky.repeat_y = False
 
     def close(self) -> None:
-        """Give back what it holds on the graphics processor; nothing of it can be drawn any more."""
+        """Give back what it, and all that are like it, hold on the graphics processor; they draw no more."""
         self._context.release()
 
     def _texture(self, picture: npt.NDArray[np.generic], dtype: str) -> moderngl.Texture:
         rows, columns, channels = picture.shape
         texture = self._context.texture((columns, rows), channels, np.ascontiguousarray(picture).tobytes(), dtype=dtype)
         texture.build_mipmaps()
-        texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+        texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
         return texture
 
     def target(self, width: int, height: int) -> moderngl.Framebuffer:
@@ -85,7 +89,7 @@ class Scene:
         words += [f"SKY_REACH {SKY_REACH}", *_lens_words(camera)]
         out = {}
         for look in LOOKS:
-            gloss = look in ("body", "wall") or (look == "ground" and self.world.weather.wetness > 0.05)
+            gloss = look in ("body", "window") or (look in _ROADS and self.world.weather.wetness > 0.05)
             out[look] = program(
                 self._context, "surface", [*words, f"LOOK_{look.upper()}", *(["GLOSS"] if gloss else [])]
             )

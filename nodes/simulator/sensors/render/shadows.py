@@ -10,13 +10,14 @@ import numpy.typing as npt
 from nodes.simulator.sensors.render.cast import Near
 from nodes.simulator.sensors.render.context import program
 from nodes.simulator.sensors.render.model import Model, Models
+from nodes.simulator.sensors.render.triangles import GROUND
 
 FloatArray = npt.NDArray[np.float64]
 
 _HALF = 64.0  # m around the ego
 _STEP = 16.0
 _DEPTH = 200.0
-_LEVEL = 1  # of detail; coarser ones would shade themselves
+_FINE, _CLOSE = 1, 25.0  # level of detail, up to m; a coarser one would shade itself, which is not seen from farther
 _STATIC_TEXELS, _MOVING_TEXELS = 2048, 1024
 
 
@@ -42,7 +43,7 @@ class Shadows:
             parts = [
                 part
                 for part in static.parts
-                if part.look != "ground" and (np.abs(0.5 * (part.low + part.high) - middle)[:2] < 2.5 * _HALF).all()
+                if part.look not in GROUND and (np.abs(0.5 * (part.low + part.high) - middle)[:2] < 2.5 * _HALF).all()
             ]
             self._still.begin()
             static.draw(self._program, parts)
@@ -53,10 +54,12 @@ class Shadows:
 
     def _cast_by(self, near: Near, which: npt.NDArray[np.bool_], models: Models) -> None:
         reach = np.abs(near.copies["odom"][:, :2, 3] - self._middle[:2]).max(axis=1, initial=0.0) < 1.4 * _HALF
-        for (name, gait), copies in near.grouped(which & reach).items():
-            model = models.of(name, gait, _LEVEL)
-            model.place(copies)
-            model.draw(self._program, model.parts)
+        beyond = near.distance > _CLOSE
+        for level, part in ((_FINE, ~beyond), (_FINE + 1, beyond)):
+            for (name, gait), copies in near.grouped(which & reach & part).items():
+                model = models.of(name, gait, level)
+                model.place(copies)
+                model.draw(self._program, model.parts)
 
     def bind(self, still: int, moving: int) -> None:
         """Both maps to these texture units."""

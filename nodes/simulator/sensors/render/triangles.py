@@ -12,20 +12,22 @@ from nodes.simulator.world.mesh import Mesh
 
 Records: TypeAlias = npt.NDArray[Any]  # of a structured type
 
-VERTEX = np.dtype([("position", "<f4", 3), ("normal", "u1", 4), ("colour", "u1", 3), ("material", "u1")])
-VERTEX_FORMAT = "3f4 4f1 3f1 1u1"
+VERTEX = np.dtype([("position", "<f4", 3), ("normal", "u1", 4), ("colour", "<f2", 3), ("material", "u1"), ("", "u1")])
+"""colour: linear."""
+VERTEX_FORMAT = "3f4 4f1 3f2 1u1 1x1"
 
-LOOKS = ("body", "plant", "wall", "ground")
-"""Groups of materials that one program draws, in drawing order: what hides much comes first."""
+GROUND = ("marking", "pavement", "asphalt", "grass")
+LOOKS = ("body", "plant", "window", "brick", "wall", *GROUND)
+"""Groups of materials that one program draws, in drawing order: what hides much comes first, and what lies on top."""
 _LOOK_OF = {
-    **dict.fromkeys(("asphalt", "marking", "pavement", "grass"), "ground"),
-    **dict.fromkeys(("brick", "facade", "window", "concrete"), "wall"),
+    **{name: name for name in ("window", "brick", *GROUND)},
+    **dict.fromkeys(("facade", "concrete"), "wall"),
     **dict.fromkeys(("foliage", "bark"), "plant"),
 }
 _LOOK = np.array([LOOKS.index(_LOOK_OF.get(name, "body")) for name in MATERIAL_ID], np.uint8)
 
 _CREASE = np.cos(np.radians(42.0))  # surfaces that meet at a larger angle keep their edge
-_LONGEST = 10.0  # m; an edge must look straight to a rolling shutter
+_LONGEST = 12.0  # m; an edge must look straight to a rolling shutter
 
 
 class Part(NamedTuple):
@@ -55,18 +57,19 @@ def packed(mesh: Mesh, cell: float, longest: float = _LONGEST) -> tuple[Records,
     corners["position"] = soup.corners
     corners["normal"][..., :3] = np.rint(127.5 + 127.0 * corner_normals(soup.corners))
     corners["normal"][..., 3] = 0
-    corners["colour"] = soup.colour[:, None]
+    corners["colour"] = (soup.colour[:, None] / 255.0) ** 2.2
     corners["material"] = soup.material[:, None]
 
     place = np.floor(soup.corners[..., :2].mean(axis=1) / cell).astype(np.int64)
     place -= place.min(axis=0)
-    key = (place[:, 0] * (place[:, 1].max() + 1) + place[:, 1]) * len(LOOKS) + _LOOK[soup.material]
+    across, along = place.max(axis=0) + 1
+    key = (_LOOK[soup.material].astype(np.int64) * across + place[:, 0]) * along + place[:, 1]
     order = np.argsort(key, kind="stable")
     corners, key = corners[order], key[order]
     first = np.flatnonzero(np.diff(key, prepend=-1))
     parts = [
         Part(
-            LOOKS[key[a] % len(LOOKS)],
+            LOOKS[key[a] // (across * along)],
             3 * int(a),
             3 * int(b - a),
             corners["position"][a:b].reshape(-1, 3).min(axis=0),

@@ -3,7 +3,7 @@
 
 in vec3 position;
 in vec4 normal;
-in vec3 colour;
+in vec3 colour; // linear
 in uint material;
 
 // Of each instance, rows of 3x4 transforms: to the camera at the first and at the last row, to odom at the middle row.
@@ -17,14 +17,14 @@ uniform mat3 face_R_camera;
 uniform vec4 face; // fx, fy, cx, cy of the view
 uniform vec2 face_size;
 
-out vec3 odom;
-out vec3 local;
+out vec4 place; // odom; m along the axis
 out vec3 normal_odom;
 out vec3 albedo;
-out float along_axis;
-flat out uint material_id;
-flat out int object_id;
+flat out ivec2 ids; // material, object
+#ifdef LOOK_BODY
+out vec3 local;
 flat out vec4 lamp_levels;
+#endif
 
 const uint PAINT = 11u, MARKING = 1u, ASPHALT = 0u, PAVEMENT = 2u;
 
@@ -36,15 +36,15 @@ void main() {
     for (int i = 0; i < ROW_STEPS; i++) s = row_fraction(mix(at_first, at_last, s));
     vec3 camera = mix(at_first, at_last, s);
 
-    odom = vec3(dot(odom_x, p), dot(odom_y, p), dot(odom_z, p));
+    place = vec4(dot(odom_x, p), dot(odom_y, p), dot(odom_z, p), camera.z);
     vec3 n = (normal.xyz - 0.5) * (255.0 / 127.0);
     normal_odom = vec3(dot(odom_x.xyz, n), dot(odom_y.xyz, n), dot(odom_z.xyz, n));
+    albedo = material == PAINT && paint.a >= 0.0 ? paint.rgb : colour;
+    ids = ivec2(material, paint.a);
+#ifdef LOOK_BODY
     local = position;
-    albedo = material == PAINT && paint.a >= 0.0 ? paint.rgb : pow(colour, vec3(2.2));
-    along_axis = camera.z;
-    material_id = material;
-    object_id = int(paint.a);
     lamp_levels = lamps;
+#endif
 
     // What is painted on the road wins over the road, and the road over the ground, though they all but coincide.
     float layer = material == MARKING ? 2.0 : material == ASPHALT || material == PAVEMENT ? 1.0 : 0.0;
