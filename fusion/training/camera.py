@@ -19,7 +19,10 @@ from fusion.training.camera_augment import varied
 from fusion.training.camera_targets import loss, targets
 from fusion.training.images import LabelledImage, read_folder
 from fusion.training.loop import Run, Schedule
+from fusion.training.start import start_from
 from pipeline.core.messages import C
+
+_TO_START = 32  # views over which normalisations are unfolded
 
 
 class CameraTraining(Schedule, frozen=True):
@@ -61,15 +64,17 @@ def train(
     settings: CameraTraining,
     progress: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     workers: int = 0,
+    start: Path | None = None,
 ) -> CentreNet:
     """Train, or go on with what lies in ``out``; returns the averaged network, in evaluation mode.
 
     Args:
         data: folder that `fusion.training.images` reads. out: folder for the state, made where it is missing.
-        progress: called after each step with the running losses.
+        progress: called after each step with the running losses. start: ONNX file to begin with.
 
     Raises:
-        BadInput: the data cannot be read, or ``out`` holds the state of a training with other settings.
+        BadInput: the data or the file to begin with cannot be read, or ``out`` holds the state of a training with other
+            settings.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = read_folder(data)
@@ -84,7 +89,12 @@ def train(
         of_heat, of_edges = loss(grid.float(), *wanted)
         return {"heat": of_heat, "edges": of_edges, "total": of_heat + settings.edges * of_edges}
 
-    run = Run(make, out, settings)
+    begin = None
+    if start is not None:
+        views = _Views(images, settings, 0)
+        some = torch.stack([views[index][0] for index in range(min(_TO_START, len(views)))]).to(device)
+        begin = start_from(make(), start, some.float().contiguous(memory_format=torch.channels_last))
+    run = Run(make, out, settings, begin)
     return run.learn(_batches(images, settings, run.step, workers), losses, progress)
 
 

@@ -54,16 +54,18 @@ def write_images(out: Path, worlds: int, first_seed: int, progress: Callable[[in
 
 def world_images(world: World) -> list[LabelledImage]:
     """`PER_WORLD` images of one world; the same world gives the same images."""
-    images = []
+    images: list[LabelledImage] = []
+    scene: Scene | None = None
     for number in range(VARIANTS):
         rng = np.random.default_rng([world.seed, number, 6])
         seen = variant(world, number)
-        scene = Scene(seen)
+        scene = Scene(seen, scene)
         for k in range(CAMERAS):
             camera = drawn_camera(f"camera_{k}", rng)
             renderer = CameraRenderer(seen, camera, scene)
             moments = np.sort(rng.uniform(0.0, seen.duration, PER_CAMERA)).tolist()
             images += [labelled_image(seen, renderer, camera, t, rng) for t in moments]
+    if scene is not None:
         scene.close()
     return images
 

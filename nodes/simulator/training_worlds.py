@@ -37,9 +37,20 @@ _ADDED = (
     "bicycle",
     "bicycle",
     "adult",
+    "adult",
+    "child",
     "child",
     "lorry",
+    "box_truck",
+    "semi_trailer",
+    "semi_trailer",
+    "excavator",
+    "wheel_loader",
+    "sedan",
+    "suv",
+    "van",
 )
+_FEWEST, _MOST = 10, 28
 _ORANGE = (230, 90, 20)
 _CLEAR_M = 1.2  # between what is put in and the sides of others
 _MOMENTS = np.linspace(0.0, 20.0, 41)
@@ -104,7 +115,7 @@ def _added(ego: Motion, actors: list[Actor], rng: np.random.Generator) -> list[A
     paths = np.array([actor.motion.position(_MOMENTS)[:, :2] for actor in actors] + [ego.position(_MOMENTS)[:, :2]])
     reach = np.array([0.5 * float(np.hypot(*actor.size[:2])) for actor in actors] + [2.5])
     out: list[Actor] = []
-    for _ in range(int(rng.integers(5, 16))):
+    for _ in range(int(rng.integers(_FEWEST, _MOST))):
         kind = _ADDED[rng.integers(len(_ADDED))]
         for name, place, yaw in _row(kind, ego, rng):
             of = shape(name)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fusion.detect.centre_points import CentrePoints
 from fusion.detect.onnx_detectors import OnnxSettings
+from fusion.detect.weights import is_known, resolve
 from fusion.training.camera import CameraTraining, train
 from fusion.training.camera_export import export_onnx
 from fusion.training.camera_score import score
@@ -36,6 +37,10 @@ def camera(
     seed: Annotated[int, typer.Option(help="Of first weights and of the order of views.", min=0)] = 0,
     height: Annotated[int, typer.Option(help="Of the exported network's input, px.")] = 384,
     width: Annotated[int, typer.Option(help="Of the exported network's input, px.")] = 640,
+    start: Annotated[
+        str, typer.Option(help="Weights to begin with: a name among the shipped ones, or an ONNX file; empty: none.")
+    ] = "",
+    rate: Annotated[float, typer.Option(help="Peak of the learning rate.", min=0)] = CameraTraining().rate,
     threads: Annotated[int, typer.Option(help="For the network; 0 = as many as there are cores.", min=0)] = 0,
     workers: Annotated[int, typer.Option(help="Processes that make views; 0 = none.", min=0)] = 1,
 ) -> None:
@@ -46,7 +51,8 @@ def camera(
 
     Example: syncline train camera out/camera
     """
-    settings = CameraTraining(steps=steps, channels=channels, seed=seed)
+    settings = CameraTraining(steps=steps, channels=channels, seed=seed, rate=rate)
+    begin = (resolve(start) if is_known(start) else Path(start)) if start else None
     if threads:
         torch.set_num_threads(threads)
     with bars() as shown:
@@ -57,7 +63,7 @@ def camera(
         def told(step: int, losses: dict[str, float]) -> None:
             done(step, f"training, loss {losses['heat']:.2f} + {losses['edges']:.2f}")
 
-        net = train(out / "train", out / "state", settings, told, workers)
+        net = train(out / "train", out / "state", settings, told, workers, begin)
         onnx = out / f"{_NAME}.onnx"
         digest = export_onnx(net, onnx, height, width)
         test = read_folder(out / "test")
@@ -70,7 +76,8 @@ def camera(
         "data": f"simulated only: {worlds} random worlds from seed {_TRAIN_SEED}, {worlds * PER_WORLD} images",
         "test": f"{test_worlds} random worlds from seed {_TEST_SEED}, {len(test)} images, never trained on",
         "command": f"syncline train camera OUT --worlds {worlds} --test-worlds {test_worlds} --steps {steps} "
-        f"--channels {channels} --seed {seed} --height {height} --width {width}",
+        f"--channels {channels} --seed {seed} --height {height} --width {width} --rate {rate:g}"
+        + (f" --start {start}" if start else ""),
         "settings": msgspec.to_builtins(settings),
         "scores": {name: None if math.isnan(value) else round(value, 4) for name, value in scores.items()},
     }
