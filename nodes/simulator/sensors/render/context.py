@@ -22,9 +22,7 @@ def open_context() -> moderngl.Context:
     Raises:
         BadInput: no EGL library or no driver on this machine; says what to install.
     """
-    os.environ.setdefault(
-        "LP_NUM_THREADS", "0"
-    )  # Mesa draws in the caller's thread: each camera has a process of its own
+    os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa draws in the caller's thread: cameras have their own processes
     for library in ("EGL", "GL"):
         if find_library(library) is None:
             raise BadInput("simulated camera", f"lib{library}", _INSTALL, "no such library")
