@@ -23,7 +23,7 @@ from nodes.simulator.instruments import Instruments
 from nodes.simulator.named import placed_world
 from nodes.simulator.scenario.load import open_world
 from nodes.simulator.sensors.beams import unit_of
-from nodes.simulator.sensors.lidar import lidar_sweep
+from nodes.simulator.sensors.lidar import lidar_sweep, returns_on
 from nodes.simulator.sensors.radar import radar_scan
 from nodes.simulator.sensors.solid import standing as standing_solid
 from nodes.simulator.settings import SimulationSettings
@@ -52,6 +52,9 @@ def _ranging() -> list[dict[str, Any]]:
     def sweep(sensor: LidarSensor, t: float) -> object:
         return lidar_sweep(drive.caster, sensor, t, np.random.default_rng(0))
 
+    def count(t: float) -> object:
+        return returns_on(drive.caster, lidar, t, np.random.default_rng(0), np.arange(len(world.actors)))
+
     def cycle(sensor: RadarSensor, t: float) -> object:
         return radar_scan(drive.caster, sensor, t, np.random.default_rng(0))
 
@@ -60,6 +63,7 @@ def _ranging() -> list[dict[str, Any]]:
         ("LiDAR sweep, 32 beams x 1,100", partial(sweep, lidar), 15.0),
         ("LiDAR sweep, pandar64", partial(sweep, imaging), None),
         *((f"radar cycle, {radar.name}", partial(cycle, radar), 5.0) for radar in radars),
+        ("truth, LiDAR returns on each counted", count, None),
         *((f"truth, what {s.name} could see", partial(drive.visibility, s), None) for s in (rig.cameras[0], lidar)),
         ("truth, boxes and velocities", blind.objects, None),
         ("truth, behaviour", blind.behaviour, None),
