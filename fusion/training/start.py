@@ -34,7 +34,9 @@ def start_from(net: nn.Module, path: Path, batch: Tensor) -> dict[str, Tensor]:
             continue
         weight, plain = stored.get(f"{name}.weight"), stored.get(f"{name}.bias")
         if weight is None or weight.shape != tuple(conv.weight.shape):
-            raise BadInput(path, f"{name}.weight", tuple(conv.weight.shape), None if weight is None else weight.shape)
+            raise BadInput(
+                path, f"{name}.weight", str(tuple(conv.weight.shape)), None if weight is None else weight.shape
+            )
         conv.weight.copy_(torch.from_numpy(weight))
         if conv.bias is not None and plain is not None:
             conv.bias.copy_(torch.from_numpy(plain))

@@ -107,7 +107,7 @@ class Path:
         first, last = int(np.floor(start)) + _BEFORE, int(np.ceil(end)) + _BEFORE + 1
         s, places = self._metres
         if first < 0 or last > len(s):
-            s = np.arange(first, last) - float(_BEFORE)
+            s = np.arange(first, last, dtype=np.float64) - _BEFORE
             return s, self.at(s)
         return s[first:last], Place._make(column[first:last] for column in places)
 

@@ -52,17 +52,17 @@ class Scene:
 
     def __init__(self, world: World, like: Scene | None = None) -> None:
         self.world = world
-        self._context = open_context() if like is None else like._context
+        self._context: moderngl.Context = open_context() if like is None else like._context
         self._levels = levels(world.light)
-        self._static = Model(self._context, world.static, _CELL) if like is None else like._static
+        self._static: Model = Model(self._context, world.static, _CELL) if like is None else like._static
         self._bounds = np.array([(part.low, part.high) for part in self._static.parts]).reshape(-1, 2, 3)
         self._cast = Cast(world)
-        self._models = Models(self._context) if like is None else like._models
+        self._models: Models = Models(self._context) if like is None else like._models
         self._shadows = Shadows(self._context) if self._levels.sun.any() else None
         burning = world.lamps if world.light.street_lamps or world.roofed else ()
         self._lamplight = LampLight(self._context, burning)
         self._glow = Glow(self._context, burning)
-        self._noise = self._texture(noise_tile(), "f1") if like is None else like._noise
+        self._noise: moderngl.Texture = self._texture(noise_tile(), "f1") if like is None else like._noise
         self._sky = self._texture(sky_map(world.light, self._levels, world.seed).astype(np.float16), "f2")
         self._sky.repeat_x = self._sky.repeat_y = False
 

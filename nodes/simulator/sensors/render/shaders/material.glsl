@@ -4,6 +4,7 @@ const uint ASPHALT = 0u, MARKING = 1u, PAVEMENT = 2u, GRASS = 3u, CONCRETE = 4u,
     FOLIAGE = 8u, BARK = 9u, METAL = 10u, PAINT = 11u, GLASS = 12u, TYRE = 13u, PLASTIC = 14u, HEADLAMP = 15u,
     TAIL_LAMP = 16u, PLATE = 17u, SIGN = 18u, SKIN = 19u, CLOTH = 20u, STREET_LAMP = 21u;
 
+const float MORTAR = 0.2; // share of a wall
 const float ROOMS = 58.0; // red of the first pane; see scenario/building.py
 
 float chance(vec2 cell) { return fract(sin(dot(cell, vec2(12.9898, 78.233))) * 43758.5453); }
@@ -85,7 +86,7 @@ void look(inout Surface s, uint material, vec3 p) {
     vec2 in_brick = abs(fract(brick) - 0.5);
     float mortar = max(smoothstep(0.44, 0.48, in_brick.x), smoothstep(0.36, 0.44, in_brick.y));
     s.albedo *= mix(1.0, 0.75 + 0.5 * chance(floor(brick)), near);
-    s.albedo = mix(s.albedo, vec3(0.42, 0.40, 0.37), mortar * near * float(abs(s.normal.z) < 0.3));
+    s.albedo = mix(s.albedo, vec3(0.42, 0.40, 0.37), mix(MORTAR, mortar, near) * float(abs(s.normal.z) < 0.3));
 #endif
 #elif defined(LOOK_PLANT)
     vec2 q = vec2(dot(p.xy, vec2(0.8, 0.6)) , p.z) + 0.37 * p.yx;
