@@ -58,23 +58,39 @@ def candidates(
     tracks: Tracks, z: Measurements, time_ns: int, accel_psd: FloatArray, settings: AssociationSettings
 ) -> Pairs:
     """All pairs inside the gate; the tracks stand at ``time_ns``, each detection is met at its own instant."""
-    ahead = seconds(z.time_ns - time_ns)
-    row, column = _near(tracks, z, ahead, accel_psd, settings)
-    pair_z, cov = z.take(column), tracks.whole_cov[row]
+    row, column = _near(tracks, z, seconds(z.time_ns - time_ns), accel_psd, settings)
+    met = compared(tracks, row, z.take(column), time_ns, accel_psd, settings)
+    return Pairs(row, column, met.gain).take((met.distance < settings.gate_sigmas**2) & (met.gain > 0.0))
+
+
+class Compared(NamedTuple):
+    """N pairs. distance: squared Mahalanobis; agreement: log of how well the classes agree; gain as in `Pairs`."""
+
+    distance: FloatArray
+    agreement: FloatArray
+    gain: FloatArray
+
+
+def compared(
+    tracks: Tracks, row: IntArray, z: Measurements, time_ns: int, accel_psd: FloatArray, settings: AssociationSettings
+) -> Compared:
+    """How well detection i goes with track row[i], whether or not they are near each other; accel_psd (M,)."""
+    cov = tracks.whole_cov[row]
     cov[:, 0, 0] += settings.slack_m**2
     cov[:, 1, 1] += settings.slack_m**2
-    seen = innovate(tracks.mean[row], cov, ahead[column], accel_psd[row], pair_z, settings.resolve_sigmas)
+    ahead = seconds(z.time_ns - time_ns)
+    seen = innovate(tracks.mean[row], cov, ahead, accel_psd[row], z, settings.resolve_sigmas)
     distance, log_norm = seen.fit()
 
     log_clutter = np.full(len(row), np.log(settings.clutter_per_m3))
     if 3 in seen.measured:
         log_clutter -= 2.0 * np.log(4.0 * settings.velocity_clutter) * seen.present[:, 3]
     if 5 in seen.measured:
-        width = np.where(pair_z.ambiguity > 0.0, pair_z.ambiguity, 4.0 * settings.velocity_clutter)
+        width = np.where(z.ambiguity > 0.0, z.ambiguity, 4.0 * settings.velocity_clutter)
         log_clutter -= np.log(width) * seen.present[:, -1]
-    agreement = np.log(C * np.einsum("nc,nc->n", tracks.class_prob[row], pair_z.class_prob) + 1e-3)
-    gain = -0.5 * (distance + log_norm) - log_clutter + settings.class_weight * agreement + pair_z.odds
-    return Pairs(row, column, gain).take((distance < settings.gate_sigmas**2) & (gain > 0.0))
+    agreement = np.log(C * np.einsum("nc,nc->n", tracks.class_prob[row], z.class_prob) + 1e-3)
+    gain = -0.5 * (distance + log_norm) - log_clutter + settings.class_weight * agreement + z.odds
+    return Compared(distance, agreement, gain)
 
 
 def _near(

@@ -94,9 +94,14 @@ class Visibility:
 
 def frame_evidence(looks: Looks, settings: ExistenceSettings) -> FloatArray:
     """(M,) log-odds that one frame set brings, over all sensors."""
+    return np.asarray(evidence_by_sensor(looks, settings)[:, looks.looked].sum(axis=1))
+
+
+def evidence_by_sensor(looks: Looks, settings: ExistenceSettings) -> FloatArray:
+    """(M, S) log-odds that each sensor brings, of which those that looked count."""
     outvoted = np.where(looks.hit.any(axis=1), settings.miss_weight, 1.0)[:, None]
     missed = outvoted * np.log1p(-np.minimum(looks.detection, 0.99))
-    return np.asarray(np.where(looks.hit, looks.odds, missed)[:, looks.looked].sum(axis=1))
+    return np.where(looks.hit, looks.odds, missed)
 
 
 def attention(looks: Looks) -> FloatArray:
@@ -136,8 +141,13 @@ def follow(
     evidence: FloatArray, frame_evidence: FloatArray, looked: FloatArray, dt: float, settings: ExistenceSettings
 ) -> FloatArray:
     """Low-pass of the evidence; arrays (M,). looked: probability that any sensor would have seen the object."""
-    share = looked * (1.0 - np.exp(-dt / settings.time_constant_s))
+    share = looked * news(dt, settings)
     return np.asarray(evidence + share * (settings.gain * frame_evidence - evidence))
+
+
+def news(dt: float, settings: ExistenceSettings) -> float:
+    """Share of the evidence that a frame set replaces after ``dt`` seconds, where something was to be seen."""
+    return float(1.0 - np.exp(-dt / settings.time_constant_s))
 
 
 def probability(evidence: FloatArray) -> FloatArray:

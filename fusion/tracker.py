@@ -11,6 +11,7 @@ a `fusion.weigher.Weigher`: the filter's, or the graph's.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Literal
 
 import numpy as np
@@ -39,6 +40,16 @@ from pipeline.core.messages import FrameSet, Scene
 from pipeline.core.settings import Settings
 
 _NEVER = -(1 << 62)
+
+
+class Ending(IntEnum):
+    """Why a track ends: its existence is doubted, no sensor has seen it for too long, it only repeats another track, or
+    there are more tracks than are kept."""
+
+    DOUBTED = 1
+    UNSEEN_TOO_LONG = 2
+    REPEATS_ANOTHER = 3
+    SURPLUS = 4
 
 
 class TrackerSettings(Settings, frozen=True):
@@ -122,8 +133,8 @@ class Tracker:
         if verdict.evidence is not None:
             believed = verdict.say * verdict.evidence + (1.0 - verdict.say) * believed
         tracks.memory[:] = verdict.memory
-        information = _information(met, verdict)
-        lives = self._lives(tracks, believed, met.looks.hit)
+        information = precision_brought(met, verdict)
+        lives = self.endings(tracks, believed, met.looks.hit) == 0
         self._tracks = take(tracks, lives)
         return self._scene(met.frames, believed[lives], information[lives], verdict)
 
@@ -153,20 +164,21 @@ class Tracker:
         self._time_ns, self._odom = time_ns, odom
         tracks = self._tracks
         tracks.mean[:], tracks.cov[:] = predict(
-            tracks.mean, tracks.cov, dt, self._accel_psd(tracks), self.settings.climb_psd
+            tracks.mean, tracks.cov, dt, self.accel_psd(tracks), self.settings.climb_psd
         )
         shape.forget(tracks, dt, self.settings.shape)
         tracks.class_log[:] *= np.exp(-dt / self.settings.class_memory_s)
         return dt
 
-    def _accel_psd(self, tracks: Tracks) -> FloatArray:
+    def accel_psd(self, tracks: Tracks) -> FloatArray:
+        """(M,) power density of their white acceleration, m2/s3."""
         return np.asarray(self.settings.accel_scale * (tracks.class_prob @ ACCEL_PSD))
 
     def _candidates(self, tracks: Tracks, z: Measurements) -> Pairs:
-        return candidates(tracks, z, self._time_ns, self._accel_psd(tracks), self.settings.association)
+        return candidates(tracks, z, self._time_ns, self.accel_psd(tracks), self.settings.association)
 
     def _compare(self, tracks: Tracks, row: IntArray, z: Measurements) -> Innovation:
-        ahead, accel_psd = seconds(z.time_ns - self._time_ns), self._accel_psd(tracks)[row]
+        ahead, accel_psd = seconds(z.time_ns - self._time_ns), self.accel_psd(tracks)[row]
         resolve_sigmas = self.settings.association.resolve_sigmas
         return innovate(tracks.mean[row], tracks.cov[row], ahead, accel_psd, z, resolve_sigmas)
 
@@ -226,14 +238,18 @@ class Tracker:
         followed = existence.follow(tracks.evidence, met.evidence, existence.attention(looks), met.dt, settings)
         tracks.evidence[:] = np.where(newborn, met.evidence, followed)
 
-    def _lives(self, tracks: Tracks, evidence: FloatArray, hit: BoolArray) -> BoolArray:
-        settings = self.settings
-        lives = existence.probability(evidence) >= settings.existence.death
-        lives &= seconds(self._time_ns - tracks.seen_ns) <= settings.existence.max_coast_s
-        lives &= ~duplicate_tracks(tracks, hit, settings.merge)
+    def endings(self, tracks: Tracks, evidence: FloatArray, hit: BoolArray) -> IntArray:
+        """(M,) which tracks end after this frame set and why: `Ending`, 0 for those that live on.
+
+        evidence (M,): log-odds of their existence; hit (M, S): which sensors saw them.
+        """
+        settings, ending = self.settings, np.zeros(len(tracks), dtype=np.int64)
+        ending[duplicate_tracks(tracks, hit, settings.merge)] = Ending.REPEATS_ANOTHER
+        ending[seconds(self._time_ns - tracks.seen_ns) > settings.existence.max_coast_s] = Ending.UNSEEN_TOO_LONG
+        ending[existence.probability(evidence) < settings.existence.death] = Ending.DOUBTED
         surplus = np.lexsort((tracks.id, -evidence))[settings.max_tracks :]
-        lives[surplus] = False
-        return lives
+        ending[surplus] = Ending.SURPLUS
+        return ending
 
     def _scene(self, frames: FrameSet, evidence: FloatArray, information: FloatArray, verdict: Verdict) -> Scene:
         probability = existence.probability(evidence)
@@ -261,7 +277,7 @@ class Tracker:
         )
 
 
-def _information(met: Encounter, verdict: Verdict) -> FloatArray:
+def precision_brought(met: Encounter, verdict: Verdict) -> FloatArray:
     """(M, S) trace of the precision of its horizontal position that each sensor gave to each track, 1/m2."""
     out = np.zeros(met.looks.hit.shape)
     R = verdict.seen.R

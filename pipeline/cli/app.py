@@ -22,6 +22,7 @@ from pipeline.cli import (
     robustness,
     simulate,
     train,
+    why,
 )
 from pipeline.core.errors import BadInput
 
@@ -44,6 +45,7 @@ app.command()(convert.convert)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(robustness.robustness)
+app.command()(why.why)
 app.command()(look.view)
 app.command()(machine.doctor)
 app.add_typer(train.train, name="train")

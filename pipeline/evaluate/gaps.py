@@ -158,7 +158,7 @@ def find_gaps(run: RunLog, truth: TruthTrack, all_histories: Sequence[History], 
                 for sensor in run.sensors
             )
             duration_ns = moments[-1].time_ns - moments[0].time_ns + period_ns
-            dropped = _dropped_during(run, moments[0].time_ns, moments[-1].time_ns)
+            dropped = dropped_during(run, moments[0].time_ns, moments[-1].time_ns)
             cause, verdict = _verdict(kind, moments, views, config)
             gaps.append(Gap(0, history, kind, moments, duration_ns, views, dropped, cause, verdict))
     order = {kind: number for number, kind in enumerate(KINDS)}
@@ -193,7 +193,8 @@ def _stretches(history: History, min_points: int) -> Iterator[tuple[str, tuple[M
         yield kind, tuple(m for _, m in rows)
 
 
-def _dropped_during(run: RunLog, start_ns: int, end_ns: int) -> dict[str, dict[str, int]]:
+def dropped_during(run: RunLog, start_ns: int, end_ns: int) -> dict[str, dict[str, int]]:
+    """Messages that the ledger gave up, by sensor and reason, from the account before an interval to that after it."""
     accounts = run.accounts
     before = [state for time_ns, state in accounts if time_ns < start_ns]
     after = [state for time_ns, state in accounts if time_ns >= end_ns] or [state for _, state in accounts[-1:]]
