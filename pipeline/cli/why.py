@@ -14,12 +14,12 @@ from rich.table import Table
 
 from pipeline.cli.results import eval_config_for
 from pipeline.core.errors import BadInput
+from pipeline.evaluate.objects import unconfirmed
 from pipeline.evaluate.pairing import truth_of
 from pipeline.evaluate.run_log import RunLog, load_run
 from pipeline.why.answer import Answer, answer
 from pipeline.why.picture import draw
 from pipeline.why.place import Nothing, Seen, near, nothing_near, tracks_of
-from pipeline.why.story import unconfirmed
 from pipeline.why.words import nothing, told
 
 _LISTED = 20

@@ -179,8 +179,8 @@ def honesty_lead(e: Evaluation) -> str:
 def weights_lead(e: Evaluation) -> str:
     rho, pairs = e.weight_correlation
     text = (
-        "Share of the last update's precision by sensor: the mean over all tracks, then those on labelled"
-        " objects and other confirmed ones, the longest first."
+        "Share of the last update's precision by sensor: the mean over all tracks in time and by distance, then a few"
+        " objects: lost and found again, with the largest change of weights, and there for longest."
     )
     if np.isfinite(rho):
         text += (

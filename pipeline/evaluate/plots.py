@@ -18,6 +18,7 @@ from pipeline.evaluate.uncertainty import LEVELS, Uncertainty
 from pipeline.evaluate.weights import TrackWeights
 
 _WIDE = 10.4
+_BIN_M, _BINS = 10.0, 8
 
 
 @plot
@@ -167,37 +168,6 @@ def honesty(uncertainty: Uncertainty) -> Figure | None:
 
 
 @plot
-def weights(
-    sensors: Sequence[str],
-    tracks: Sequence[TrackWeights],
-    titles: Sequence[str],
-    colours: Mapping[str, str],
-    start_ns: int,
-) -> Figure | None:
-    """One strip per track: what share of its precision each sensor gave; blank while it coasts or is not there."""
-    columns = 2 if len(tracks) > 1 else 1
-    rows = -(-len(tracks) // columns)
-    fig, axes = style.figure(_WIDE, 1.15 * rows + 0.5, rows, columns, sharex=True, sharey=True)
-    times = np.unique(np.concatenate([t.time_ns for t in tracks]))
-    for ax, track, title in zip(axes, tracks, titles, strict=False):
-        alive = times[(times >= track.time_ns[0]) & (times <= track.time_ns[-1])]
-        weight = np.zeros((len(alive), len(sensors)))
-        weight[np.searchsorted(alive, track.time_ns)] = track.weight
-        _share(ax, (alive - start_ns) / 1e9, weight, [COLOUR[colours[s]] for s in sensors])
-        ax.set_title(title)
-        ax.set_ylim(0, 1)
-        ax.set_yticks([0, 0.5, 1], ["0", "", "1"])
-        ax.grid(visible=False)
-    for ax in axes[len(tracks) :]:
-        ax.set_axis_off()
-    for ax in axes[-columns:]:
-        ax.set_xlabel("time, s")
-    handles = [axes[0].fill_between([], [], color=COLOUR[colours[s]]) for s in sensors]
-    fig.legend(handles, sensors, loc="outside upper left", ncols=8)
-    return fig
-
-
-@plot
 def mean_weights(
     sensors: Sequence[str], tracks: Sequence[TrackWeights], colours: Mapping[str, str], start_ns: int
 ) -> Figure | None:
@@ -209,7 +179,7 @@ def mean_weights(
         total[rows] += track.weight
         count[rows] += track.weight.sum(axis=1) > 0
     fig, (ax,) = style.figure(_WIDE, 1.6)
-    _share(ax, (times - start_ns) / 1e9, total / np.maximum(1, count)[:, None], [COLOUR[colours[s]] for s in sensors])
+    stacked(ax, (times - start_ns) / 1e9, total / np.maximum(1, count)[:, None], [COLOUR[colours[s]] for s in sensors])
     ax.set_ylim(0, 1)
     ax.set_ylabel("mean weight")
     ax.set_xlabel("time, s")
@@ -217,7 +187,31 @@ def mean_weights(
     return fig
 
 
-def _share(ax: Any, seconds: np.ndarray, share: np.ndarray, colours: Sequence[str]) -> None:
+@plot
+def weights_by_range(sensors: Sequence[str], tracks: Sequence[TrackWeights], colours: Mapping[str, str]) -> Figure:
+    """Mean share over all updates of tracks at such a distance from the vehicle."""
+    weight = np.concatenate([t.weight for t in tracks])
+    fed = weight.any(axis=1)
+    bin_of = np.minimum(np.concatenate([t.range_m for t in tracks])[fed] // _BIN_M, _BINS - 1).astype(int)
+    count = np.bincount(bin_of, minlength=_BINS)
+    mean = np.stack([np.bincount(bin_of, column, _BINS) for column in weight[fed].T], axis=1)
+    mean /= np.maximum(count, 1)[:, None]
+    fig, (ax,) = style.figure(_WIDE, 1.9)
+    base = np.zeros(_BINS)
+    for column, sensor in enumerate(sensors):
+        ax.bar(np.arange(_BINS), mean[:, column], 0.86, base, color=COLOUR[colours[sensor]], linewidth=0, label=sensor)
+        base = base + mean[:, column]
+    names = [f"{_BIN_M * i:g}–{_BIN_M * (i + 1):g} m" for i in range(_BINS - 1)] + [f"from {_BIN_M * (_BINS - 1):g} m"]
+    ax.set_xticks(range(_BINS), [f"{name}\n{n}" for name, n in zip(names, count.tolist(), strict=True)])
+    ax.set_ylim(0, 1)
+    ax.set_ylabel("mean weight")
+    ax.set_xlabel("distance, and how many updates")
+    ax.grid(visible=False)
+    legend(ax, 8)
+    return fig
+
+
+def stacked(ax: Any, seconds: np.ndarray, share: np.ndarray, colours: Sequence[str]) -> None:
     """Stacked steps, each scene as wide as to the next one, blank in a pause."""
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.1
     pauses = np.flatnonzero(np.diff(seconds, append=np.inf) > 2.5 * step)  # the last scene ends in one

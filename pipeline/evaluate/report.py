@@ -12,8 +12,9 @@ import cv2
 import jinja2
 import numpy as np
 
-from pipeline.evaluate import gap_story, page, page_scores, plots, style, timeline
+from pipeline.evaluate import gap_story, objects, page, page_scores, plots, style, timeline
 from pipeline.evaluate.boxes import centre_distance
+from pipeline.evaluate.cutout import cutout
 from pipeline.evaluate.detection import Sample
 from pipeline.evaluate.draw import CLASS_RGB, Bev, draw_bev
 from pipeline.evaluate.gaps import Gap, History
@@ -31,14 +32,13 @@ _FILM_BYTES = 7_000_000  # base64 makes it a third more; the page is to stay bel
 _FILM_FRAMES = 300
 _CARDS, _CARD_PICTURES = 36, 18
 _ROWS = 56
-_WEIGHT_TRACKS = 12
 _CROP_M = 30.0
 _RING_PX, _RING_BGR = 40, (90, 110, 255)  # around the object that was lost
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
     """Write report.html into ``folder``, and beside it film.mp4, which the page holds too; returns the page's path."""
-    pictures = _pictures(evaluation, evaluation.gaps[:_CARD_PICTURES])
+    pictures = _pictures(evaluation)
     (folder / FILM).unlink(missing_ok=True)
     if pictures.film:
         (folder / FILM).write_bytes(pictures.film)
@@ -49,7 +49,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 
 def render(evaluation: Evaluation) -> str:
     """The page. Sensor data is read from the recording that the run was loaded from."""
-    return _page(evaluation, _pictures(evaluation, evaluation.gaps[:_CARD_PICTURES]))
+    return _page(evaluation, _pictures(evaluation))
 
 
 def _page(e: Evaluation, pictures: _Pictures) -> str:
@@ -89,15 +89,11 @@ def _page(e: Evaluation, pictures: _Pictures) -> str:
         context |= {"honesty": plots.honesty(e.uncertainty), "honesty_lead": page_scores.honesty_lead(e)}
     sensors, tracks = track_weights(e.run)
     if tracks and any(t.weight.any() for t in tracks):
-        on = _objects_of(e)
-        sure = [t for t in tracks if t.existence.max() >= e.config.confirmed_existence]
-        chosen = sorted(sure or tracks, key=lambda t: t.track_id not in on)[
-            :_WEIGHT_TRACKS
-        ]  # longest first in each part
-        titles = [_track_title(t, on) for t in chosen]
         context["mean_weights"] = plots.mean_weights(sensors, tracks, colours, start_ns)
-        context["weights"] = plots.weights(sensors, chosen, titles, colours, start_ns)
+        context["weights_by_range"] = plots.weights_by_range(sensors, tracks, colours)
         context["weights_lead"] = page_scores.weights_lead(e)
+        context["objects"] = _objects(e, sensors, colours, pictures)
+    context["health"] = timeline.health(e.run.scenes, start_ns)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.ChainableUndefined
     )
@@ -106,28 +102,39 @@ def _page(e: Evaluation, pictures: _Pictures) -> str:
 
 @dataclass(frozen=True)
 class _Pictures:
-    """The film, MP4; in base64 snapshots with captions, and by gap number what it looked like."""
+    """The film, MP4; in base64 snapshots with captions, by gap number what it looked like, and by track its cut-outs.
+
+    chosen: the tracks that are shown whole, and why.
+    """
 
     film: bytes
     film_lead: str
     shots: list[dict[str, str]]
     gaps: dict[int, str]
+    chosen: list[tuple[TrackWeights, str]]
+    objects: dict[int, list[dict[str, str]]]
 
 
-def _pictures(e: Evaluation, gaps: Sequence[Gap]) -> _Pictures:
+def _pictures(e: Evaluation) -> _Pictures:
     """One pass over the raw sensor data for all pictures."""
     film = Film(e.run, e.truth, e.config)
     indices = [frame.index for frame in e.run.frames]
     filmed = set(indices[:_FILM_FRAMES])
     captions = _snapshots(e)
     at: dict[int, list[Gap]] = {}
-    for gap in gaps:
+    for gap in e.gaps[:_CARD_PICTURES]:
         at.setdefault(gap.moments[len(gap.moments) // 2].frame_index, []).append(gap)
     sensors = list(e.run.sensors)
     frames: list[Image] = []
     shots: list[dict[str, str]] = []
     crops: dict[int, str] = {}
-    wanted = filmed | captions.keys() | at.keys()
+    shown: dict[int, list[int]] = {}
+    chosen = objects.chosen(track_weights(e.run)[1], e.config.confirmed_existence, _objects_of(e))
+    for track, _ in chosen:
+        for index in objects.instants(track):
+            shown.setdefault(index, []).append(track.track_id)
+    cut: dict[int, list[dict[str, str]]] = {track.track_id: [] for track, _ in chosen}
+    wanted = filmed | captions.keys() | at.keys() | shown.keys()
     for view in frame_views(e.run, Path(e.run.source), e.truth, e.config, wanted, CAMERA_WIDTH):
         index = view.frame.index
         if index in filmed:
@@ -138,6 +145,11 @@ def _pictures(e: Evaluation, gaps: Sequence[Gap]) -> _Pictures:
             shots.append({"caption": captions[index], "picture": _jpeg(picture)})
         for gap in at.get(index, ()):
             crops[gap.number] = _jpeg(_crop(e, view, gap, sensors))
+        for number in shown.get(index, ()):
+            found = cutout(view, e.run, number)
+            if found is not None:
+                seconds = (view.frame.time_ns - e.run.start_ns) / 1e9
+                cut[number].append({"caption": f"{seconds:.1f} s, {found[0]}", "picture": _jpeg(found[1])})
     rate_hz = _rate(e)
     data = encode(frames, film.size, rate_hz, _FILM_BYTES)
     seconds = len(frames) / rate_hz
@@ -147,7 +159,7 @@ def _pictures(e: Evaluation, gaps: Sequence[Gap]) -> _Pictures:
     pace = "At real time" if steady else "One frame set after another, without the pauses between"
     labels = ", labels in white" if len(e.truth) else ""
     lead = f"{pace}{part}, {rate_hz:.0f} Hz. Confirmed tracks in the colour of their class{labels}."
-    return _Pictures(data, lead, shots, crops)
+    return _Pictures(data, lead, shots, crops, chosen, cut)
 
 
 def _crop(e: Evaluation, view: FrameView, gap: Gap, sensors: Sequence[str]) -> Image:
@@ -207,6 +219,30 @@ def _objects_of(e: Evaluation) -> dict[int, str]:
             if moment.track_id >= 0:
                 names.setdefault(moment.track_id, []).append(history.name)
     return {track: max(sorted(set(seen)), key=seen.count) for track, seen in names.items()}
+
+
+def _objects(
+    e: Evaluation,
+    sensors: Sequence[str],
+    colours: Mapping[str, str],
+    pictures: _Pictures,
+) -> list[dict[str, Any]]:
+    missing: dict[str, list[int]] = {}
+    for frame in e.run.frames:
+        for sensor, slot in frame.slots.items():
+            if slot.missing:
+                missing.setdefault(sensor, []).append(frame.index)
+    on, confirmed = _objects_of(e), e.config.confirmed_existence
+    return [
+        {
+            "title": _track_title(track, on),
+            "why": why,
+            "track": track.track_id,
+            "strip": objects.strip(sensors, track, missing, colours, e.run.start_ns, confirmed),
+            "pictures": pictures.objects[track.track_id],
+        }
+        for track, why in pictures.chosen
+    ]
 
 
 def _track_title(track: TrackWeights, on: Mapping[int, str]) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.core.messages import Message, Scene
 from pipeline.evaluate.alignment import SensorAlignment
 from pipeline.evaluate.gaps import Gap, History
 
@@ -40,6 +41,52 @@ def matrix(sensors: Sequence[SensorAlignment], times_ns: Sequence[int], colours:
             parts.append(_bar(x0, y + 3, x1 - x0, row - 6, fill, title, style))
     height = len(sensors) * row
     return svg(height + 20, [*scale.axis(height), *parts], "which sensor was taken into which frame set")
+
+
+def health(scenes: Sequence[Message], start_ns: int) -> str:
+    """Sensors by scene: green while nothing is thought to ail one, redder the surer it is that something does; what
+    that is stands where it was first named. "" where fusion does not judge its sensors."""
+    times = [m.stamp.time_ns for m in scenes]
+    judged: dict[str, list[tuple[int, str]]] = {}  # tenths of health, -1 = not judged, and the fault
+    for number, message in enumerate(scenes):
+        scene = message.payload
+        assert isinstance(scene, Scene)
+        # both are empty where nothing is said
+        said = zip(
+            scene.sensors, np.round(10.0 * scene.sensor_health).astype(int).tolist(), scene.sensor_fault, strict=False
+        )
+        for sensor, tenths, fault in said:
+            judged.setdefault(sensor, [(-1, "")] * number).append((tenths, fault))
+        for rows in judged.values():
+            rows.extend([(-1, "")] * (number + 1 - len(rows)))
+    if not judged:
+        return ""
+    scale, row, parts = _Scale(times, start_ns), 27.0, list[str]()
+    for number, (sensor, states) in enumerate(judged.items()):
+        y = number * row
+        parts.append(text(_LEFT - 8, y + 13, sensor, "end"))
+        for (tenths, fault), scenes_of in _runs(states, times, scale.step_ns):
+            if tenths >= 0:
+                x0, x1 = scale.x(times[scenes_of[0]]), scale.x(times[scenes_of[-1]] + scale.step_ns)
+                fill = f"color-mix(in srgb, var(--good) {10 * tenths}%, var(--bad))"
+                at = (times[scenes_of[0]] - start_ns) / 1e9
+                named = f", said to be {fault}" if fault else ""
+                title = f"{sensor} from {at:.1f} s: healthy with {tenths / 10:.1f}{named}"
+                parts.append(_bar(x0, y + 3, x1 - x0 + 0.8, 11, fill, title))
+        parts += _names([fault for _, fault in states], times, scale, y + 24)
+    height = len(judged) * row
+    return svg(height + 20, [*scale.axis(height), *parts], "what is thought to ail each sensor")
+
+
+def _names(faults: Sequence[str], times_ns: Sequence[int], scale: _Scale, y: float) -> Iterator[str]:
+    """The name of each fault at its first frame, unless another name stands there."""
+    free = _LEFT
+    for fault, scenes in _runs(faults, times_ns, scale.step_ns):
+        x = scale.x(times_ns[scenes[0]])
+        if fault and x >= free:
+            yield f'<path d="M{x:.1f} {y - 9:.1f}v7" stroke="var(--bad)" stroke-width="1.2"/>'
+            yield text(x + 3, y, fault, "start")
+            free = x + 8.0 + 6.0 * len(fault)
 
 
 def tracks(shown: Sequence[History], gaps: Sequence[Gap], start_ns: int, linked: int) -> str:

@@ -19,7 +19,9 @@ from pipeline.evaluate.truth import TruthTrack
 class TrackWeights:
     """One track over the T scenes that hold it.
 
-    weight: (T, S) share of the last update's precision by sensor, rows zero while it coasts. existence: (T,).
+    weight: (T, S) share of the last update's precision by sensor, rows zero while it coasts. existence: (T,). range_m:
+    (T,) from the vehicle. sigma_m: (T,) 1-sigma of the horizontal position, root of the mean of both variances.
+    frame_index: (T,) of the scenes.
     """
 
     track_id: int
@@ -27,20 +29,26 @@ class TrackWeights:
     time_ns: IntArray
     weight: FloatArray
     existence: FloatArray
+    range_m: FloatArray
+    sigma_m: FloatArray
+    frame_index: IntArray
 
 
 def track_weights(run: RunLog) -> tuple[tuple[str, ...], list[TrackWeights]]:
     """The sensors' names and all tracks, longest first."""
     scenes = [(m.stamp.time_ns, m.payload) for m in run.scenes if isinstance(m.payload, Scene)]
     sensors = tuple(dict.fromkeys(name for _, scene in scenes for name in scene.sensors))
-    rows: dict[int, list[tuple[int, FloatArray, float, int]]] = {}
+    rows: dict[int, list[tuple[int, FloatArray, float, int, float, float, int]]] = {}
     for time_ns, scene in scenes:
         columns = [sensors.index(name) for name in scene.sensors]
         weight = np.zeros((len(scene.track_id), len(sensors)))
         weight[:, columns] = scene.weight
         classes = scene.class_score.argmax(axis=1) if len(scene.track_id) else np.zeros(0, int)
+        away = np.hypot(*(scene.track_position[:, :2] - np.array(scene.position[:2])).T)
+        sigma = np.sqrt(np.trace(scene.state_cov[:, :2, :2], axis1=1, axis2=2) / 2.0)
         for i, track_id in enumerate(scene.track_id.tolist()):
-            row = (time_ns, weight[i], float(scene.existence[i]), int(classes[i]))
+            place = float(away[i]), float(sigma[i]), scene.index
+            row = (time_ns, weight[i], float(scene.existence[i]), int(classes[i]), *place)
             rows.setdefault(track_id, []).append(row)
     tracks = [
         TrackWeights(
@@ -49,6 +57,9 @@ def track_weights(run: RunLog) -> tuple[tuple[str, ...], list[TrackWeights]]:
             np.array([r[0] for r in seen], dtype=np.int64),
             np.stack([r[1] for r in seen]),
             np.array([r[2] for r in seen]),
+            np.array([r[4] for r in seen]),
+            np.array([r[5] for r in seen]),
+            np.array([r[6] for r in seen], dtype=np.int64),
         )
         for track_id, seen in rows.items()
     ]

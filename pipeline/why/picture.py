@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from calibration.camera import inside as on_image
 from fusion.account import Account, Contribution
 from pipeline.evaluate import style
-from pipeline.evaluate.boxes import Boxes
 from pipeline.evaluate.config import EvalConfig
-from pipeline.evaluate.draw import Bev, draw_bev, draw_camera
+from pipeline.evaluate.cutout import cutout
+from pipeline.evaluate.draw import Bev, draw_bev
 from pipeline.evaluate.run_log import RunLog
 from pipeline.evaluate.truth import TruthTrack
 from pipeline.evaluate.views import FrameView, Image, frame_views
@@ -29,21 +27,19 @@ _LONG_NS = 12_000_000_000
 _BEV_PX, _BEV_M = 620, 40.0
 _CAMERA_PX = 1920
 _RING_PX, _RING_BGR = 44, (90, 110, 255)
-_CROP = 2.2  # a camera's cut-out in sizes of the track's image, at least
-_LEAST_CROP_PX = 320
 
 
 def draw(answer: Answer, run: RunLog, path: Path, truth: TruthTrack, config: EvalConfig, target: Path) -> None:
     """Write the picture of ``answer`` as a PNG; sensor data is read from the recording at ``path``."""
     colours = _colours(run)
     views = list(frame_views(run, path, truth, config, {answer.moment.index}, _CAMERA_PX))
-    cameras = _cameras(answer, views[0], run, truth) if views else {}
+    cut = cutout(views[0], run, answer.track_id) if views else None
     with mpl.rc_context(_LOOK):
         fig = Figure(figsize=(15.5, 8.4), layout="constrained")
         sensors = [s.sensor for s in answer.sensors]
         left, right = fig.subfigures(1, 2, width_ratios=[1.55, 1])
         _life(left, answer, sensors, colours)
-        _scene(right, answer, views, cameras, list(run.sensors), config)
+        _scene(right, answer, views, cut, list(run.sensors), config)
         fig.savefig(target, dpi=110)
 
 
@@ -101,7 +97,7 @@ def _marks(ax: Any, shown: list[Account], t: np.ndarray, sensors: list[str], col
 
 
 def _scene(
-    fig: Any, a: Answer, views: list[FrameView], cameras: dict[str, Image], sensors: list[str], config: EvalConfig
+    fig: Any, a: Answer, views: list[FrameView], cut: tuple[str, Image] | None, sensors: list[str], config: EvalConfig
 ) -> None:
     if not views:
         return
@@ -110,39 +106,15 @@ def _scene(
     bev = Bev(_BEV_PX, _BEV_PX, _BEV_PX / _BEV_M, (float(x), float(y)))
     above = draw_bev(view, bev, sensors, config.confirmed_existence)
     cv2.circle(above, (_BEV_PX // 2, _BEV_PX // 2), _RING_PX, _RING_BGR, 2, cv2.LINE_AA)
-    axes = fig.subplots(1 + bool(cameras), 1, squeeze=False, height_ratios=[1.6, 1][: 1 + bool(cameras)]).ravel()
+    rows = 1 if cut is None else 2
+    axes = fig.subplots(rows, 1, squeeze=False, height_ratios=[1.6, 1][:rows]).ravel()
     _image(axes[0], above)
     seconds = (moment.time_ns - a.start_ns) / 1e9
     axes[0].set_title(f"at {seconds:.2f} s, {_BEV_M:g} m across   △ camera  + LiDAR  ◇ radar", loc="left", fontsize=9)
-    for ax, (name, image) in zip(axes[1:], cameras.items(), strict=False):
-        _image(ax, image)
-        ax.set_title(name, loc="left", fontsize=9)
-
-
-def _cameras(a: Answer, view: FrameView, run: RunLog, truth: TruthTrack) -> dict[str, Image]:
-    """The cut-out around the track of the camera that has it nearest to its middle."""
-    found: dict[str, tuple[float, Image]] = {}
-    for camera in run.rig.cameras:
-        image = view.images.get(camera.name)
-        if image is None:
-            continue
-        slot = view.frame.slots[camera.name]
-        camera_SE3_odom = (run.ego_at(slot.time_ns) @ camera.ego_SE3_sensor).inverse()
-        place = np.array(a.moment.position)
-        pixels, valid = camera.intrinsics.project((camera_SE3_odom @ place)[None])
-        if not (valid[0] and on_image(pixels, camera.width, camera.height)[0]):
-            continue
-        mine = replace(view, tracks=view.tracks[view.tracks.identity == a.track_id], labels=Boxes.empty())
-        drawn = draw_camera(image, camera, mine, run, truth, confirmed=0.0)
-        ratio = image.shape[1] / camera.width
-        depth = max(float((camera_SE3_odom @ place)[2]), 1.0)
-        half = max(_LEAST_CROP_PX // 2, int(_CROP * ratio * camera.intrinsics.matrix[0, 0] * 4.5 / depth / 2))
-        u, v = (pixels[0] * ratio).astype(int).tolist()
-        u, v = min(max(u, half), max(image.shape[1] - half, half)), min(max(v, half // 2), image.shape[0] - half // 2)
-        cut = drawn[max(0, v - half // 2) : v + half // 2, max(0, u - half) : u + half]
-        found[camera.name] = abs(pixels[0, 0] / camera.width - 0.5), cut
-    best = sorted(found, key=lambda name: found[name][0])[:1]
-    return {name: found[name][1] for name in best}
+    if cut is not None:
+        name, image = cut
+        _image(axes[1], image)
+        axes[1].set_title(name, loc="left", fontsize=9)
 
 
 def _image(ax: Any, bgr: Image) -> None:

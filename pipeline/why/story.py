@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 
 from fusion.account import Account, Contribution
+from pipeline.evaluate.objects import unconfirmed
 
 _SECOND = 1_000_000_000
 _BEFORE_NS = _SECOND  # what the fall is compared with
 _LOOK_BACK_NS = 2 * _SECOND  # in which the highest existence before the fall is looked for
 _STILL_HIGH = 0.75  # of the log-odds between the threshold and that highest: the fall begins after the last so high
-_PAUSE_NS = _SECOND // 2  # confirmed for less than this between two losses, it is one
 _COUNTS = 0.2  # of all that went missing, from which share on a sensor is named
 NETWORK = "network"
 """Stands for the weigher's own opinion among the sensors."""
@@ -90,18 +90,6 @@ def losses(life: Sequence[Account], confirmed: float) -> list[Loss]:
             falls_ns=last.time_ns, start_ns=last.time_ns, end_ns=-1, frames=0, high=last.existence, low=last.existence,
             ending=last.ending, blames=(),
         ))  # fmt: skip
-    return out
-
-
-def unconfirmed(times_ns: Sequence[int], existence: Sequence[float], confirmed: float) -> list[list[int]]:
-    """Stretches of rows in which a track that had been confirmed was not; short returns in between belong to one."""
-    first = next((i for i, e in enumerate(existence) if e >= confirmed), len(existence))
-    out: list[list[int]] = []
-    for row in (i for i in range(first, len(existence)) if existence[i] < confirmed):
-        if out and times_ns[row] - times_ns[out[-1][-1]] <= _PAUSE_NS:
-            out[-1] += range(out[-1][-1] + 1, row + 1)
-        else:
-            out.append([row])
     return out
 
 
