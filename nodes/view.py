@@ -31,11 +31,13 @@ _APPLICATION = "syncline"
 
 
 class ViewSettings(Settings, frozen=True):
-    """max_points: of a sweep that are drawn. port: of the page, 0 = any free one. memory: what a live view keeps."""
+    """max_points: of a sweep that are drawn. port: of the page, 0 = any free one. memory: what a live view keeps.
+    tracks: ids of those whose existence and weights get a panel of their own."""
 
     max_points: int = 40_000
     port: int = 0
     memory: str = "2GB"
+    tracks: tuple[int, ...] = ()
 
 
 class View:
@@ -102,11 +104,12 @@ class View:
         from nodes.view_blueprint import blueprint
         from nodes.view_rerun import RerunLog
 
+        tracks = self._settings.tracks
         if self._save is not None:
-            self._stream.save(self._save, default_blueprint=blueprint(rig))
+            self._stream.save(self._save, default_blueprint=blueprint(rig, tracks=tracks))
         else:
-            self._stream.connect_grpc(self._server_url, default_blueprint=blueprint(rig, live=True))
-        self._log = RerunLog(self._stream, rig, self._settings.max_points)
+            self._stream.connect_grpc(self._server_url, default_blueprint=blueprint(rig, live=True, tracks=tracks))
+        self._log = RerunLog(self._stream, rig, self._settings.max_points, tracks)
 
 
 def save_view(

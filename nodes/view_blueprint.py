@@ -13,10 +13,11 @@ _EYE = (-16.0, 0.0, 13.0)  # behind and above the vehicle, in its own frame
 _LOOK_AT = (14.0, 0.0, 0.0)
 
 
-def blueprint(rig: Rig, live: bool = False) -> rrb.Blueprint:
+def blueprint(rig: Rig, live: bool = False, tracks: tuple[int, ...] = ()) -> rrb.Blueprint:
     """Cameras in a row, left to right; below them the world, and beside it what the run is doing.
 
-    ``live``: the time follows what comes, instead of playing from the beginning in a loop.
+    ``live``: the time follows what comes, instead of playing from the beginning in a loop. tracks: ids of those that
+    have a panel of their own.
     """
     time = _PLAYED if not live else _FOLLOWED
     hidden = [f"- world/ego/{camera.name}/**" for camera in rig.cameras]
@@ -30,8 +31,13 @@ def blueprint(rig: Rig, live: bool = False) -> rrb.Blueprint:
         for camera in sorted(rig.cameras, key=_bearing, reverse=True)
     ]
     run = rrb.Vertical(
-        rrb.StateTimelineView(origin="sensors", name="Sensors: used, or why not"),
         rrb.Tabs(
+            rrb.StateTimelineView(origin="sensors", name="Sensors: used, or why not"),
+            rrb.StateTimelineView(origin="health", name="Sensors: what ails them"),
+            _plot("health", "Sensor health"),
+        ),
+        rrb.Tabs(
+            *(rrb.TimeSeriesView(origin=f"objects/{number}", name=f"Track {number}") for number in tracks),
             _plot("lead", "Weights: object ahead"),
             _plot("weights", "Weights: mean"),
             _plot("tracks", "Tracks"),

@@ -2,7 +2,8 @@
 
     world/ego/<sensor>            clouds, images, radar returns, in the moving vehicle
     world/tracks, world/truth     boxes, velocity arrows, trails; bars above tracks: which sensor contributes how much
-    plots/..., sensors/..., events
+    objects/<track>               of chosen tracks: existence, and each sensor's weight
+    plots/..., sensors/..., health/..., events
 
 Every entity is logged at the time it is about.
 """
@@ -41,8 +42,9 @@ from pipeline.core.topics import topic_row
 from pipeline.core.truth import TruthObjects
 
 TIMELINE = "drive"
-SENSOR_PLOTS = ("weights", "lead", "offset_ms", "residual_cm", "dropped")
+SENSOR_PLOTS = ("weights", "lead", "health", "offset_ms", "residual_cm", "dropped")
 _EGO_COLOR = (90, 200, 255)
+_EXISTENCE_COLOR = (235, 238, 244)
 _USED_COLOR = 0x2E9E5AFF
 _REASON_COLORS = (0xD9534FFF, 0xE08E3CFF, 0xB565D9FF, 0x5B8DEFFF, 0xC9B458FF, 0x8A8F98FF)
 _PATH_POSES = 400
@@ -55,19 +57,23 @@ class RerunLog:
 
     Args:
         max_points: of a sweep; a larger one is thinned evenly.
+        tracks: ids of those that get a time series of their own.
     """
 
-    def __init__(self, stream: rr.RecordingStream, rig: Rig, max_points: int = 40_000) -> None:
+    def __init__(
+        self, stream: rr.RecordingStream, rig: Rig, max_points: int = 40_000, tracks: tuple[int, ...] = ()
+    ) -> None:
         self._stream = stream
         self._rig = rig
         self._max_points = max_points
+        self._tracks = tracks
         self._start_ns: int | None = None
         self._newest_ns: int | None = None
         self._path: deque[tuple[int, SE3]] = deque(maxlen=_PATH_POSES)
         self._velocity: npt.NDArray[np.float64] = np.zeros(3)  # of ego, ego frame
         self._boxes = BoxDrawing(stream, rig, self._at)
         self._states: dict[str, str] = {}
-        self._reasons = {"used": _USED_COLOR}
+        self._reasons = {"used": _USED_COLOR, "healthy": _USED_COLOR}
         self._events = EventDetector()
         self._handlers: dict[type[Payload], Callable[[Message], None]] = {
             CameraImage: self._image,
@@ -124,6 +130,11 @@ class RerunLog:
                 line = rr.SeriesLines(colors=[sensor_color(self._rig, sensor.name)], names=[sensor.name])
                 for plot in SENSOR_PLOTS:
                     log(f"plots/{plot}/{sensor.name}", line, static=True)
+                for number in self._tracks:
+                    log(f"objects/{number}/weight/{sensor.name}", line, static=True)
+        for number in self._tracks:
+            line = rr.SeriesLines(colors=[_EXISTENCE_COLOR], names=["existence"], widths=[3.0])
+            log(f"objects/{number}/existence", line, static=True)
 
     def _scalar(self, path: str, value: float) -> None:
         self._stream.log(path, rr.Scalars(value))
@@ -228,8 +239,25 @@ class RerunLog:
                 self._scalar(f"plots/weights/{sensor}", float(scene.weight[fed, k].mean()))
             if lead is not None:
                 self._scalar(f"plots/lead/{sensor}", float(scene.weight[lead, k]))
+        self._objects(scene)
+        self._health(scene)
         sure = boxes.only(scene.existence[indices] >= CONFIRMED)
         self._boxes.draw_in_images("tracks", sure, message.stamp.time_ns, scene.odom_SE3_ego)
+
+    def _objects(self, scene: Scene) -> None:
+        """The chosen tracks' existence, and what share of their precision each sensor gave."""
+        for number in self._tracks:
+            for row in np.flatnonzero(scene.track_id == number):
+                self._scalar(f"objects/{number}/existence", float(scene.existence[row]))
+                for sensor, weight in zip(scene.sensors, scene.weight[row].tolist(), strict=True):
+                    self._scalar(f"objects/{number}/weight/{sensor}", weight)
+
+    def _health(self, scene: Scene) -> None:
+        """What is thought to ail each sensor, and how probably nothing does; nothing where it is not judged."""
+        judged = zip(scene.sensors, scene.sensor_health.tolist(), scene.sensor_fault, strict=False)
+        for sensor, health, fault in judged:
+            self._scalar(f"plots/health/{sensor}", health)
+            self._state(f"health/{sensor}", fault or "healthy")
 
     def _truth(self, message: Message) -> None:
         truth = message.payload
@@ -245,17 +273,20 @@ class RerunLog:
         frames = message.payload
         assert isinstance(frames, FrameSet)
         for slot in frames.slots:
-            state = slot.missing or "used"
-            if self._states.get(slot.sensor) != state:
-                self._states[slot.sensor] = state
-                self._stream.log(f"sensors/{slot.sensor}", self._style(state), static=True)
-                self._stream.log(f"sensors/{slot.sensor}", rr.StateChange(state=state))
+            self._state(f"sensors/{slot.sensor}", slot.missing or "used")
             if not slot.missing:
                 self._scalar(f"plots/offset_ms/{slot.sensor}", slot.offset_ns / 1e6)
                 self._scalar(f"plots/residual_cm/{slot.sensor}", slot.residual_m * 100)
 
+    def _state(self, path: str, state: str) -> None:
+        """Log a state where it changes."""
+        if self._states.get(path) != state:
+            self._states[path] = state
+            self._stream.log(path, self._style(state), static=True)
+            self._stream.log(path, rr.StateChange(state=state))
+
     def _style(self, state: str) -> rr.StateConfiguration:
-        """Green for what was used, another colour for each reason why something was not."""
+        """Green for what was used or is healthy, another colour for each reason and each fault."""
         self._reasons.setdefault(state, _REASON_COLORS[len(self._reasons) % len(_REASON_COLORS)])
         colors = np.array(list(self._reasons.values()), np.uint32)
         return rr.StateConfiguration(values=list(self._reasons), colors=colors)

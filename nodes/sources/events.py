@@ -1,4 +1,4 @@
-"""Events in a recording that a person wants to jump to: alarms, faults, missing sensors, lost tracks, disagreement."""
+"""Events in a recording to jump to: alarms, faults, missing and ailing sensors, lost tracks, disagreement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.core.messages import CLASSES, ClockState, FrameSet, Message, NodeS
 from pipeline.core.run_recording import RunRecording
 from pipeline.core.topics import topic_matches
 
-Kind = Literal["alarm", "fault", "missing", "track_lost", "disagreement"]
+Kind = Literal["alarm", "fault", "missing", "ailing", "track_lost", "disagreement"]
 _TOPICS = ("clock/*", "frames", "scene", "status/*", "stream/*")
 _CONFIRMED = 0.5  # existence above which a track is worth an event
 _CARRIES = 0.3  # share of a track's weight with which a sensor carries it
@@ -32,6 +32,7 @@ class EventDetector:
 
     - alarm: a clock's alarm. fault: a node's step failed, or a source gave messages up.
     - missing: a sensor is not in a frame set, and was in the one before.
+    - ailing: fusion names a sensor's fault.
     - track_lost: nothing supports a confirmed track any more.
     - disagreement: a sensor that is there no longer sees a confirmed track that it has carried and others still see.
     """
@@ -55,6 +56,8 @@ class EventDetector:
             what = ", ".join(f"{count} {reason}" for reason, count in payload.losses.items())
             yield from self._failures(time_ns, message, sum(payload.losses.values()), what)
         elif isinstance(payload, Scene):
+            for sensor, ails in zip(payload.sensors, payload.sensor_fault, strict=False):  # () where it judges none
+                yield from self._began(time_ns, "ailing", sensor, ails)
             yield from self._tracks(time_ns, payload)
 
     def _began(self, time_ns: int, kind: Kind, about: str, reason: str) -> Iterator[Event]:

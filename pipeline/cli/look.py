@@ -35,6 +35,9 @@ def view(
     save: Annotated[Path | None, typer.Option(help="Write an .rrd file instead of serving a page.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     points: Annotated[int, typer.Option(help="Points of a sweep that are drawn at most.", min=100)] = 40_000,
+    track: Annotated[
+        list[int] | None, typer.Option("--track", "-t", help="A panel for this track (repeatable).")
+    ] = None,
     foxglove: Annotated[bool, typer.Option(help="Show a run that goes on in Foxglove's app instead.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until a run begins in that folder.")] = False,
     tied: Annotated[bool, typer.Option(hidden=True, help="End when standard input does.")] = False,
@@ -45,7 +48,7 @@ def view(
 
     Example: syncline view out/replay
     """
-    console, settings = Console(stderr=True), ViewSettings(max_points=points, port=port)
+    console, settings = Console(stderr=True), ViewSettings(max_points=points, port=port, tracks=tuple(track or ()))
     if tied:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     if wait:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,15 +20,17 @@ _PAUSE_NS = 500_000_000  # confirmed for less than this between two losses, it i
 _WINDOW = 8  # updates on either side of a change of weights
 
 
-def chosen(tracks: Sequence[TrackWeights], confirmed: float) -> list[tuple[TrackWeights, str]]:
-    """Confirmed tracks and why they are shown: the longest-lived, the longest lost and found again, those whose weights
-    changed most; each track once."""
+def chosen(
+    tracks: Sequence[TrackWeights], confirmed: float, labelled: Collection[int] = ()
+) -> list[tuple[TrackWeights, str]]:
+    """Confirmed tracks and why they are shown: the longest lost and found again, those whose weights changed most, the
+    longest-lived; each track once. labelled: ids of tracks on labelled objects, which come first."""
     sure = [t for t in tracks if t.existence.max() >= confirmed]
     out: dict[int, tuple[TrackWeights, str]] = {}
 
     def add(found: Sequence[tuple[float, TrackWeights]], words: str) -> None:
         new = [(value, t) for value, t in found if t.track_id not in out and value > 0.0]
-        for value, track in sorted(new, key=lambda item: (-item[0], item[1].track_id))[:_EACH]:
+        for value, track in sorted(new, key=lambda item: (item[1].track_id not in labelled, -item[0]))[:_EACH]:
             out[track.track_id] = track, words.format(value)
 
     add([(_lost_s(t, confirmed), t) for t in sure], "lost for {:.1f} s and found again")
@@ -94,8 +96,9 @@ def strip(
     sigma.set_ylim(0, max(0.5, 1.1 * float(np.percentile(track.sigma_m, 90))))
     sigma.set_ylabel("place ±, m")
     sigma.set_xlabel("time, s")
-    for ax in axes:
-        ax.grid(axis="y", visible=ax in (there, sigma))
+    weights.grid(visible=False)
+    fed.grid(axis="y", visible=False)
+    for ax in (there, fed, sigma):
         for stretch in unconfirmed(track.time_ns.tolist(), track.existence.tolist(), confirmed):
             ax.axvspan(seconds[stretch[0]], seconds[stretch[-1]], color=COLOUR["bad"], alpha=0.1, lw=0)
     return fig

@@ -66,9 +66,10 @@ def _life(fig: Any, a: Answer, sensors: list[str], colours: dict[str, str]) -> N
     sigma.set_ylim(bottom=0)
     sigma.set_ylabel("position ±, m")
     sigma.set_xlabel("time of the run, s")
+    weight.grid(visible=False)
     for ax in axes:
         ax.axvline((a.moment.time_ns - a.start_ns) / 1e9, color=_BAD, lw=1.0)
-        for loss in a.losses:
+        for loss in a.losses if ax is not weight else ():
             end_ns = loss.end_ns if loss.end_ns >= 0 else a.life[-1].time_ns
             ax.axvspan((loss.start_ns - a.start_ns) / 1e9, (end_ns - a.start_ns) / 1e9, color=_BAD, alpha=0.1, lw=0)
     existence.set_xlim(t[0] - step, t[-1] + step)

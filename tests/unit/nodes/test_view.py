@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -106,6 +107,26 @@ def test_everything_of_a_run_is_drawn(drawn: Path, tmp_path: Path) -> None:
         "/events": "TextLog:text",
     }.items():
         assert component in found[entity], entity
+
+
+def test_a_chosen_track_and_what_ails_a_sensor_have_panels(tmp_path: Path) -> None:
+    """The track's own series, the sensors' health, and the event when a fault was named."""
+    content = [m for m in recordings.perceived() if m.topic != "scene"]
+    for i in range(5):
+        health = np.array([1.0, 0.9 if i < 3 else 0.2], np.float32)
+        judged = msgspec.structs.replace(
+            recordings.scene(1), sensor_health=health, sensor_fault=("", "misaligned" if i >= 3 else "")
+        )
+        content.append(Message("scene", recordings.stamp("lidar/top", i), judged))
+    content = sorted([*recordings.messages(frames=5), *content], key=recordings.drive_time)
+    run = recordings.write_recording(tmp_path / "run.mcap", content)
+    number = int(recordings.scene(1).track_id[0])
+    save_view(run, tmp_path / "run.rrd", ViewSettings(tracks=(number,)))
+    found = entities(tmp_path / "run.rrd", tmp_path)
+    for entity in ("existence", "weight/front", "weight/top"):
+        assert "Scalars:scalars" in found[f"/objects/{number}/{entity}"]
+    assert "Scalars:scalars" in found["/plots/health/top"]
+    assert "StateChange:state" in found["/health/top"]
 
 
 def test_only_a_part_and_progress(recording: Path, tmp_path: Path) -> None:

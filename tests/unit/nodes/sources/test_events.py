@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from nodes.sources.events import EventDetector, events
@@ -73,3 +74,15 @@ def test_disagreement_is_of_sensors_that_are_there() -> None:
     ]
     see(detector, "scene", scene_with([0.9, 0.1]))
     assert see(detector, "scene", scene_with([1.0, 0.0])) == [], "it hardly carried it"
+
+
+def test_a_fault_that_fusion_names_is_told_once_until_another_is() -> None:
+    detector = EventDetector()
+    scene = recordings.scene(1)
+    told = []
+    for fault in ("", "lagging", "lagging", "", "blind"):
+        health = np.full(len(scene.sensors), 0.5, np.float32)
+        judged = msgspec.structs.replace(scene, sensor_health=health, sensor_fault=(fault, *[""] * (len(health) - 1)))
+        told.append([event for event in see(detector, "scene", judged) if event[0] == "ailing"])
+    first = scene.sensors[0]
+    assert told == [[], [("ailing", first, "lagging")], [], [], [("ailing", first, "blind")]]

@@ -11,15 +11,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 import pytest
 
+from pipeline.core.messages import Message, Scene
+from pipeline.evaluate import objects
 from pipeline.evaluate.config import load_config
 from pipeline.evaluate.draw import Bev
 from pipeline.evaluate.judge import Evaluation, judge
 from pipeline.evaluate.report import FILM, render, write_report
 from pipeline.evaluate.run_log import load_run
 from pipeline.evaluate.video import encode
+from pipeline.evaluate.weights import TrackWeights
 
 CONFIG = load_config(Path(__file__).parents[4] / "configs" / "eval" / "nuscenes.yaml")
 WriteRun = Callable[..., Path]
@@ -121,3 +125,46 @@ def test_bev_puts_ahead_up_and_left_left() -> None:
 @pytest.mark.parametrize("frames", [1, 2])
 def test_very_short_runs(write_run: WriteRun, frames: int) -> None:
     read(render(judge(load_run(write_run(frames=frames)), CONFIG)))
+
+
+def test_what_ails_a_sensor_stands_where_it_was_first_named(write_run: WriteRun) -> None:
+    run = load_run(write_run(images=False, frames=12))
+    scenes = []
+    for i, message in enumerate(run.scenes):
+        assert isinstance(message.payload, Scene)
+        n = len(message.payload.sensors)
+        health = np.full(n, 1.0, np.float32)
+        health[0] = 1.0 if i < 4 else 0.1
+        fault = ("" if i < 4 else "misaligned", *[""] * (n - 1))
+        judged = msgspec.structs.replace(message.payload, sensor_health=health, sensor_fault=fault)
+        scenes.append(Message(message.topic, message.stamp, judged))
+    html = render(judge(dataclasses.replace(run, scenes=scenes), CONFIG))
+    assert "health" in read(html).ids
+    assert html.count(">misaligned</text>") == 1
+    since = (scenes[4].stamp.time_ns - run.start_ns) / 1e9
+    assert f"from {since:.1f} s: healthy with 0.1, said to be misaligned" in html
+    assert "health" not in read(render(judge(run, CONFIG))).ids
+
+
+def test_objects_are_those_that_were_lost_that_changed_and_that_stayed() -> None:
+    def track(number: int, weight: np.ndarray, existence: np.ndarray) -> TrackWeights:
+        n = len(existence)
+        times = np.arange(n, dtype=np.int64) * 100_000_000
+        ones = np.ones(n)
+        return TrackWeights(number, "car", times, weight, existence, 20 * ones, 0.5 * ones, np.arange(n))
+
+    steady, sure = np.tile([0.5, 0.5], (40, 1)), np.full(40, 0.9)
+    turned = np.repeat([[0.9, 0.1], [0.2, 0.8]], 20, axis=0)
+    lost = np.where((np.arange(40) >= 10) & (np.arange(40) < 20), 0.2, 0.9)
+    tracks = [
+        track(1, steady, sure),
+        track(2, turned, sure),
+        track(3, steady, lost),
+        track(4, steady, np.full(40, 0.3)),
+    ]
+    found = {t.track_id: why for t, why in objects.chosen(tracks, 0.5)}
+    assert found[3] == "lost for 1.0 s and found again"
+    assert found[2] == "its weights changed by 70%"
+    assert found[1] == "there for 3.9 s"
+    assert 4 not in found
+    assert objects.unconfirmed([0, 10**8, 2 * 10**8], [0.9, 0.1, 0.9], 0.5) == [[1]]
