@@ -194,8 +194,8 @@ def weights_by_range(sensors: Sequence[str], tracks: Sequence[TrackWeights], col
     fed = weight.any(axis=1)
     bin_of = np.minimum(np.concatenate([t.range_m for t in tracks])[fed] // _BIN_M, _BINS - 1).astype(int)
     count = np.bincount(bin_of, minlength=_BINS)
-    mean = np.stack([np.bincount(bin_of, column, _BINS) for column in weight[fed].T], axis=1)
-    mean /= np.maximum(count, 1)[:, None]
+    total = np.stack([np.bincount(bin_of, column, _BINS) for column in weight[fed].T], axis=1)
+    mean = total / np.maximum(count, 1)[:, None]
     fig, (ax,) = style.figure(_WIDE, 1.9)
     base = np.zeros(_BINS)
     for column, sensor in enumerate(sensors):

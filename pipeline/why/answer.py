@@ -92,8 +92,8 @@ def answer(
         at=_instant(life, found, run.start_ns, at_s),
         sensors=tuple(sums(life)),
         losses=tuple(found),
-        before=_neighbour(seen, track_id, -1),
-        after=_neighbour(seen, track_id, 1),
+        before=_neighbour(seen, track_id, life[0].time_ns, -1),
+        after=_neighbour(seen, track_id, life[-1].time_ns, 1),
         merged_into=_merged_into(seen, life),
         life=tuple(life),
     )
@@ -119,10 +119,9 @@ def _instant(life: list[Account], found: list[Loss], start_ns: int, at_s: float 
     return len(life) // 2
 
 
-def _neighbour(seen: dict[int, Seen], track_id: int, way: int) -> Neighbour | None:
+def _neighbour(seen: dict[int, Seen], track_id: int, edge_ns: int, way: int) -> Neighbour | None:
     """The track that ended (way -1) or began (1) nearest to where this one did the other."""
     mine = seen[track_id]
-    edge_ns = int(mine.time_ns[-1 if way > 0 else 0])
     found = []
     for other in seen.values():
         gap_ns = way * (int(other.time_ns[0 if way > 0 else -1]) - edge_ns)

@@ -37,7 +37,8 @@ def draw(answer: Answer, run: RunLog, path: Path, truth: TruthTrack, config: Eva
     with mpl.rc_context(_LOOK):
         fig = Figure(figsize=(15.5, 8.4), layout="constrained")
         sensors = [s.sensor for s in answer.sensors]
-        left, right = fig.subfigures(1, 2, width_ratios=[1.55, 1])
+        panels: Any = fig.subfigures(1, 2, width_ratios=[1.55, 1])
+        left, right = panels
         _life(left, answer, sensors, colours)
         _scene(right, answer, views, cut, list(run.sensors), config)
         fig.savefig(target, dpi=110)
@@ -53,7 +54,7 @@ def _life(fig: Any, a: Answer, sensors: list[str], colours: dict[str, str]) -> N
     existence.set_ylim(0, 1.02)
     existence.set_ylabel("existence")
     existence.set_title(f"track {a.track_id}, {a.moment.class_name}", loc="left", fontsize=13, fontweight="bold")
-    share = np.array([[_of(x, s).weight if _of(x, s) else 0.0 for s in sensors] for x in shown])
+    share = np.array([[one.weight if (one := _of(x, s)) else 0.0 for s in sensors] for x in shown])
     step = float(np.median(np.diff(t))) if len(t) > 1 else 0.1
     base = np.zeros(len(t))
     for column, sensor in enumerate(sensors):
@@ -84,7 +85,7 @@ def _marks(ax: Any, shown: list[Account], t: np.ndarray, sensors: list[str], col
             face = ink if filled else "none"
             ax.scatter(t[at], np.full(len(at), row), s=26, marker=marker, facecolors=face if marker != "x" else ink,
                        edgecolors=None if marker in "x_." else ink, color=ink if marker in "x_." else None)  # fmt: skip
-        faults = [(_of(x, sensor).fault if _of(x, sensor) else "") for x in shown]
+        faults = [one.fault if (one := _of(x, sensor)) else "" for x in shown]
         for name, stretch in itertools.groupby(range(len(shown)), key=faults.__getitem__):
             rows = list(stretch)
             if name:
@@ -148,7 +149,7 @@ _MARKS = {
     "used": ("o", True), "rejected": ("o", False), "silent": ("_", True), "hidden": (".", True),
     "out_of_view": (".", True), "missing": ("x", True), "not_fused": (".", True),
 }  # fmt: skip
-_LOOK = {
+_LOOK: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
