@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fusion.graph.weigher import GraphSettings
 from fusion.noise import AdaptiveSettings
 from fusion.tracker import Tracker, TrackerSettings
 from pipeline.core.messages import FrameSet, Message, Scene, Stamp
@@ -66,6 +67,27 @@ def test_a_killed_actor_changes_nothing_but_the_time_it_takes(fuser, wanted):
         scenes.append(hashed(fuser.step(*frame)))
     assert scenes == wanted
     assert fuser.restarts == 2
+
+
+def test_a_killed_actor_keeps_what_the_graph_remembers(local_ray):
+    from pipeline.deploy_ray import RayFuser, RaySettings
+
+    settings = TrackerSettings(weigh=GraphSettings())
+    here, forgetful = Tracker(settings), Tracker(settings)
+    undisturbed = [hashed(here.step(*frame)) for frame in FRAMES]
+    scenes = []
+    with RayFuser(settings, RaySettings(checkpoint_every=5)) as fuser:
+        for index, frame in enumerate(FRAMES):
+            if index in (3, 17):
+                os.kill(fuser.actor_process, signal.SIGKILL)
+            scenes.append(hashed(fuser.step(*frame)))
+        assert fuser.restarts == 2
+    assert scenes == undisturbed
+    for index, frame in enumerate(FRAMES):  # without what it remembers of sensors the scenes would be others
+        if index == 17:
+            forgetful.weigher.sensors.values[:] = 0.0
+        last = hashed(forgetful.step(*frame))
+    assert last != undisturbed[-1]
 
 
 def test_a_call_that_arrives_twice_is_done_once(fuser, wanted):
