@@ -48,6 +48,8 @@ class Instruments:
         self.settings = settings
         self._mounted = {sensor.name: self._place(sensor) for sensor in rig.sensors}
         self._renderers: dict[str, CameraRenderer] = {}
+        self._sweep = lru_cache(maxsize=2)(self._cast_sweep)
+        self._sweeps = False  # whether this process plays a LiDAR
         self._exposure = lru_cache(maxsize=2)(self._draw)  # weather that is injected later asks for the depth again
 
     # --- what sensors give
@@ -62,7 +64,8 @@ class Instruments:
 
     def sweep(self, lidar: LidarSensor, t: float, rng: np.random.Generator) -> PointCloud:
         """One sweep that ends at ``t``. Its noise belongs to the sweep, whoever asks; ``rng`` is for the weather."""
-        cloud, _ = lidar_sweep(self.caster, lidar, t, self._luck(lidar, t), self._mounted[lidar.name])
+        self._sweeps = True
+        cloud, _ = self._sweep(lidar, t)
         points = weathered_sweep(cloud.points, self.world.weather, lidar.max_range_m, rng)
         return PointCloud(points=points)
 
@@ -89,9 +92,7 @@ class Instruments:
         which = self._labelled(t)
         points = None
         if self.rig.lidars:
-            lidar = self.rig.lidars[0]
-            luck, mounted = self._luck(lidar, t), self._mounted[lidar.name]
-            points = returns_on(self.caster, lidar, t, luck, which, mounted).astype(np.int32)
+            points = self._returns(self.rig.lidars[0], which, t)
         looking = self.rig.cameras or self.rig.lidars
         shares = self._shares(looking, which, t).max(axis=0) if looking else None
         return truth.objects(self.world, which, t, self.odometry.odom_SE3_world(t), points, shares)
@@ -161,6 +162,19 @@ class Instruments:
         if camera not in self._renderers:
             self._renderers[camera] = CameraRenderer(self.world, sensor, self._scene)
         return self._renderers[camera].frame(t, ego_SE3_camera=self._mounted[camera])
+
+    def _returns(self, lidar: LidarSensor, which: npt.NDArray[np.int64], t: float) -> npt.NDArray[np.int32]:
+        """(K,) on each of actors ``which``. Who plays the LiDAR too casts the sweep once for both; who does not, casts
+        no more of it than is needed. Both count the same."""
+        if self._sweeps:
+            _, of_point = self._sweep(lidar, t)
+            counts = np.bincount(of_point[of_point >= 0], minlength=len(self.world.actors))[which]
+        else:
+            counts = returns_on(self.caster, lidar, t, self._luck(lidar, t), which, self._mounted[lidar.name])
+        return counts.astype(np.int32)
+
+    def _cast_sweep(self, lidar: LidarSensor, t: float) -> tuple[PointCloud, npt.NDArray[np.int32]]:
+        return lidar_sweep(self.caster, lidar, t, self._luck(lidar, t), self._mounted[lidar.name])
 
     def _luck(self, lidar: LidarSensor, t: float) -> np.random.Generator:
         """The noise of the sweep that ends at ``t``, whoever asks."""

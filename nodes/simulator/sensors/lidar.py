@@ -21,7 +21,7 @@ from scipy.special import ndtr
 from calibration.rig import LidarSensor
 from calibration.se3 import SE3, FloatArray
 from nodes.simulator.sensors.beams import Unit, unit_of
-from nodes.simulator.sensors.raycast import NOTHING, Caster, Hits
+from nodes.simulator.sensors.raycast import NOTHING, Caster, Hits, Span
 from nodes.simulator.sensors.reflect import SEE_THROUGH, Float32, reading, reflectance
 from pipeline.core.messages import POINT, PointCloud
 from pipeline.core.settings import Settings
@@ -69,7 +69,8 @@ def lidar_sweep(
     unit, pulses = unit_of(sensor), _pulses(sensor)
     luck = _Luck.of(rng, len(pulses.t))
     origin, direction = _fired(caster, sensor, t_end, ego_SE3_lidar)
-    echo = _echoes(caster, origin, direction, t_end + pulses.t, unit, settings)
+    t = t_end + pulses.t
+    echo = _echoes(caster, origin, direction, t, caster.span(origin, t), unit, settings)
     keep, measured, actor = _heard(echo, unit, pulses, settings, luck)
     points = np.zeros(len(keep), POINT)
     xyz = pulses.direction.reshape(-1, 3)[keep] * measured[:, None]
@@ -90,18 +91,18 @@ def returns_on(
     ego_SE3_lidar: SE3 | None = None,
     settings: LidarSettings = LidarSettings(),  # noqa: B008  frozen
 ) -> npt.NDArray[np.int64]:
-    """(K,) returns that `lidar_sweep` with the same arguments has on each of actors ``which`` (K,), but for rounding.
+    """(K,) returns that `lidar_sweep` with the same arguments has on each of actors ``which`` (K,).
 
     Only those pulses are cast that pass near one of them, and their neighbours: each pulse has a luck of its own.
     """
     unit, pulses = unit_of(sensor), _pulses(sensor)
     luck = _Luck.of(rng, len(pulses.t))
     origin, direction = _fired(caster, sensor, t_end, ego_SE3_lidar)
-    aimed = np.zeros(len(direction), bool)
-    aimed[caster.towards(origin, direction, t_end + pulses.t, which, unit.max_range)] = True
+    t, aimed = t_end + pulses.t, np.zeros(len(direction), bool)
+    aimed[caster.towards(origin, direction, t, which, unit.max_range)] = True
     aimed[unit.beams :] |= aimed[: -unit.beams]
     some = np.flatnonzero(aimed)
-    found = _echoes(caster, origin[some], direction[some], t_end + pulses.t[some], unit, settings)
+    found = _echoes(caster, origin[some], direction[some], t[some], caster.span(origin, t), unit, settings)
     echo = _Echoes.none(len(direction))
     echo.replace(some, found)
     _, _, actor = _heard(echo, unit, pulses, settings, luck)
@@ -205,11 +206,12 @@ def _echoes(
     origin: FloatArray,
     direction: Float32,
     t: FloatArray,
+    span: Span,
     unit: Unit,
     settings: LidarSettings,
 ) -> _Echoes:
     """Cast, and cast on behind glass, which sends little back and lets most through."""
-    hits = caster.cast(origin, direction, t)
+    hits = caster.cast(origin, direction, t, span=span)
     best = _echo(hits, 1.0, unit)
     which = np.flatnonzero(SEE_THROUGH[hits.material] & (hits.actor != NOTHING))
     beyond, through = hits.distance[which], 1.0
@@ -217,7 +219,7 @@ def _echoes(
         if not len(which):
             break
         through *= settings.pane
-        behind = caster.cast(origin[which], direction[which], t[which], beyond + np.float32(_STEP))
+        behind = caster.cast(origin[which], direction[which], t[which], beyond + np.float32(_STEP), span)
         echo = _echo(behind, through, unit)
         stronger = echo.strength > best.strength[which]
         best.replace(which[stronger], _Echoes._make(column[stronger] for column in echo))

@@ -24,7 +24,7 @@ from nodes.simulator.world.material import MATERIAL_ID
 from nodes.simulator.world.motion import Motions
 from nodes.simulator.world.world import World
 
-__all__ = ["NOTHING", "STATIC", "Caster", "Hits"]
+__all__ = ["NOTHING", "STATIC", "Caster", "Hits", "Span"]
 
 _KNOT_S = 0.01  # poses between are interpolated: 0.1 mm off at 8 m/s2, 1e-5 at 1 rad/s
 _SKIN_M = 0.01  # around a box
@@ -45,6 +45,22 @@ class Hits(NamedTuple):
     normal: Float32
     cosine: Float32
     colour: npt.NDArray[np.uint8]
+
+
+class Span(NamedTuple):
+    """Where moving bodies are while some rays are cast, K bodies at M instants: what rays cast together share.
+
+    knots: (M,) s. middle: (3,) m, odom, the origin of what follows. rotation, place: (K, M, 3, 3) and (K, M, 3).
+    centre, radius: (3, K) and (K,) of spheres around each at all instants. worn: (K,) the mesh that each shows.
+    """
+
+    knots: FloatArray
+    middle: FloatArray
+    rotation: Float32
+    place: Float32
+    centre: Float32
+    radius: Float32
+    worn: npt.NDArray[np.int64]
 
 
 class Caster:
@@ -68,7 +84,12 @@ class Caster:
         self._size = np.array([actor.size for actor in actors], np.float32).reshape(-1, 3)
 
     def cast(
-        self, origin: npt.ArrayLike, direction: npt.ArrayLike, t: npt.ArrayLike, beyond: npt.ArrayLike = 0.0
+        self,
+        origin: npt.ArrayLike,
+        direction: npt.ArrayLike,
+        t: npt.ArrayLike,
+        beyond: npt.ArrayLike = 0.0,
+        span: Span | None = None,
     ) -> Hits:
         """Where rays meet a surface first.
 
@@ -78,6 +99,7 @@ class Caster:
             direction: (N, 3) unit vectors, odom axes.
             t: (N,) or () seconds, the time of each ray.
             beyond: (N,) or () m; what a ray meets before is passed through.
+            span: of all rays, where only some of them are cast: they meet then exactly what they would with the rest.
         """
         ray = np.asarray(direction, dtype=np.float32)
         start = np.broadcast_to(np.asarray(origin, dtype=np.float64), ray.shape)
@@ -92,11 +114,21 @@ class Caster:
             colour=self._standing.colours(met.triangle),
         )
         if len(ray) and len(self._motions):
-            self._cast_movers(start, ray, np.asarray(t, dtype=np.float64), passed, out)
+            times = np.asarray(t, dtype=np.float64)
+            self._cast_movers(start, ray, times, passed, span or self.span(start, times), out)
         np.einsum("ij,ij->i", out.normal, -ray, out=out.cosine)
         out.normal[:] *= np.sign(out.cosine)[:, None]
         np.abs(out.cosine, out=out.cosine)
         return out
+
+    def span(self, origin: FloatArray, t: FloatArray) -> Span:
+        """That of rays from origins (N, 3), m, at times (N,) or (), s."""
+        knots, middle = _knots(t), origin[len(origin) // 2]
+        poses = self._motions.pose(knots)
+        rotation = poses.rotation.astype(np.float32)
+        place = (poses.translation - middle).astype(np.float32)
+        worn = self._worn + self._gaits.phases(float(knots[len(knots) // 2]))
+        return Span(knots, middle, rotation, place, *_spheres(self._size, rotation[:, 0], place), worn)
 
     def towards(
         self, origin: FloatArray, direction: Float32, t: FloatArray, which: npt.NDArray[np.int64], reach: float
@@ -113,16 +145,14 @@ class Caster:
         span = np.zeros(len(direction), np.float32), np.full(len(direction), reach, np.float32)
         return candidates(origins, rays, span, centre, radius)[1]
 
-    def _cast_movers(self, start: FloatArray, ray: Float32, t: FloatArray, passed: Float32, out: Hits) -> None:
+    def _cast_movers(
+        self, start: FloatArray, ray: Float32, t: FloatArray, passed: Float32, span: Span, out: Hits
+    ) -> None:
         """Put what moves and is nearer than what was met into ``out``."""
-        middle = start[len(start) // 2]
-        knots = _knots(t)
-        poses = self._motions.pose(knots)
-        rotation = poses.rotation.astype(np.float32)
-        place = (poses.translation - middle).astype(np.float32)
+        knots, middle, rotation, place, centre, radius, worn = span
         origins, rays = np.ascontiguousarray((start - middle).T, np.float32), np.ascontiguousarray(ray.T)
         far = out.distance.copy()
-        who, which = candidates(origins, rays, (passed, far), *_spheres(self._size, rotation[:, 0], place))
+        who, which = candidates(origins, rays, (passed, far), centre, radius)
         if not len(who):
             return
         turn, offset = rotation[who, 0], origins[:, which].T - place[who, 0]
@@ -139,7 +169,6 @@ class Caster:
         through = np.flatnonzero((entry < leave) & (entry < far[which]))
         who, which, entry, direction = who[through], which[through], entry[through], direction[:, through]
 
-        worn = self._worn + self._gaits.phases(float(knots[len(knots) // 2]))
         met = self._wardrobe.cast(origin[:, through] + entry * direction, direction, worn[who])
         distance = entry + met.distance
         order = np.argsort(-distance, kind="stable")  # of several on one ray, the nearest is written last

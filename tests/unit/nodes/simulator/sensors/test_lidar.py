@@ -86,6 +86,9 @@ def test_returns_on_some_actors_are_counted_without_the_sweep() -> None:
         for which in (np.array([0, 1, 2, 3]), np.array([2, 0]), np.array([3])):
             assert returns_on(caster, LIDAR, t, np.random.default_rng(9), which).tolist() == in_sweep[which].tolist()
     assert len(returns_on(caster, LIDAR, 0.5, np.random.default_rng(9), np.zeros(0, np.int64))) == 0
+    alone = Caster(street_world(actors=(actor(1, "sedan", straight((12.0, 3.0), 0.0, 0.0)),)))  # nothing moves
+    _, of_point = lidar_sweep(alone, LIDAR, 0.5, np.random.default_rng(2))
+    assert returns_on(alone, LIDAR, 0.5, np.random.default_rng(2), np.array([0])).tolist() == [(of_point == 0).sum()]
 
 
 def test_time_runs_clockwise_through_the_sweep_to_its_end() -> None:
