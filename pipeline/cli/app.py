@@ -14,12 +14,14 @@ from pipeline.cli import (
     demo,
     evaluate,
     faults,
+    language,
     live,
     look,
     machine,
     play,
     realism,
     robustness,
+    say,
     simulate,
     train,
     why,
@@ -46,7 +48,9 @@ app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(robustness.robustness)
 app.command()(why.why)
+app.command()(language.evaluate_language)
 app.command()(look.view)
+app.command()(say.say)
 app.command()(machine.doctor)
 app.add_typer(train.train, name="train")
 app.add_typer(machine.models, name="models")

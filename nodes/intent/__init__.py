@@ -1,0 +1,1 @@
+"""Intent: from a sentence to what the vehicle says and does. Read `language/understand.py` first."""

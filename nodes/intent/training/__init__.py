@@ -1,0 +1,1 @@
+"""How understanding is learnt: `corpus.py` gathers sentences, `fit.py` fits classifiers, `score.py` judges."""
