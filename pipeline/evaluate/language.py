@@ -55,7 +55,15 @@ def confusion_plot(confusions: Sequence[tuple[str, str, int]], path: Path, title
     axes.set_yticks(range(len(meant)), meant, fontsize=7)
     for (i, j), often in np.ndenumerate(counts):
         if often:
-            axes.text(j, i, f"{often:.0f}", ha="center", va="center", fontsize=7)
+            axes.text(
+                j,
+                i,
+                f"{often:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="w" if often > counts.max() / 2 > 0.5 else "k",
+            )
     axes.set_xlabel("understood")
     axes.set_ylabel("meant")
     axes.set_title(title if rows else f"{title}: none", fontsize=9)
