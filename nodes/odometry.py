@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
 import numpy as np
 
 from calibration.rig import RadarSensor, Rig
@@ -38,7 +39,8 @@ class OdometrySettings(Settings, frozen=True):
 class Odometry:
     """`radar/*` and `lidar/<first>` with their `stream/*` in; `pose/ego` and `stream/ego` out, a pose for each message.
 
-    A pose bears the message's time and arrival, and the uncertainty of its velocities. first_epoch: of its poses.
+    A pose bears the message's time, the latest arrival of all that it rests on, since it cannot have been known before,
+    and the uncertainty of its velocities. first_epoch: of its poses.
     """
 
     def __init__(self, settings: OdometrySettings, rig: Rig, first_epoch: int = 0) -> None:
@@ -76,13 +78,16 @@ class Odometry:
 
     def _take(self, message: Message) -> Iterator[Message]:
         payload, stamp = message.payload, message.stamp
-        self._last_stamp = stamp
         if self._planar is None or abs(stamp.time_ns - self._planar.time_ns) > self._settings.max_gap_ns:
             if self._planar is not None:
                 yield self._status(ended=True, next_epoch=self._epoch + 1)
                 self._epoch += 1
             self._planar = PlanarOdometry(self._settings.planar, stamp.time_ns)
             self._sweep, self._sent, self._told_ns = None, 0, None
+            self._last_stamp = stamp
+        # of a message that was not waited for, it is earlier; a replay would hear such poses in another order
+        arrival_ns = max(stamp.arrival_ns, self._last_stamp.arrival_ns)
+        self._last_stamp = msgspec.structs.replace(stamp, arrival_ns=arrival_ns)
         self._planar.advance(stamp.time_ns)
         if isinstance(payload, RadarScan):
             self._take_scan(self._planar, payload, self._radars[message.source])

@@ -112,3 +112,16 @@ def test_after_a_long_gap_odom_begins_anew_in_a_new_epoch() -> None:
     assert [end.next_epoch for end in ends] == [1, -1]
     for epoch, end in enumerate(ends):
         assert end.sent == sum(m.stamp.epoch == epoch for m in poses(out))
+
+
+def test_a_sweep_that_was_not_waited_for_gives_no_pose_that_seems_to_have_been_there_before() -> None:
+    """A replay hears poses in order of arrival, so that must be the order in which they were said."""
+    node = Odometry(OdometrySettings(), RIG)
+    late = [scan(START - 2_000_000, 0), sweep(START, 0)]  # the scan arrives 3 ms after the sweep
+    out = [o for message in late for o in node.step(message, START + S)]
+    out += [o for message in given("rl", 0.3, START + S // 10, first=1) for o in node.step(message, 0)]
+    found = poses(out)
+    assert [m.stamp.sequence for m in found] == list(range(len(found)))
+    arrivals = [m.stamp.arrival_ns for m in found]
+    assert arrivals == sorted(arrivals)
+    assert all(m.stamp.arrival_ns >= m.stamp.time_ns for m in found)
