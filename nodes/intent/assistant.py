@@ -152,6 +152,8 @@ class Assistant:
             if chosen is None:
                 return Said(session, say(language, "I have no such one to choose from.", "没有可选的这一项。"))
             return self._set_out(chosen, language)
+        if s.get("place") in ("home", "work", "家", "公司"):
+            return Said(session, say(language, "I do not know that address yet.", "还没有设置这个地址。"))
         if "place" in s:
             found = self._places.named(s["place"])
         elif "category" in s:
@@ -159,8 +161,6 @@ class Assistant:
         else:
             return Said(session, say(language, "Where to?", "去哪里？"))
         if not found:
-            if frame.intent == "navigate" and s.get("place") in ("home", "work", "家", "公司"):
-                return Said(session, say(language, "I do not know that address yet.", "还没有设置这个地址。"))
             return Said(session, say(language, "I find no such place here.", "这里找不到这个地方。"))
         self.session = session.updated(places=tuple(found), place=found[0])
         if frame.intent == "navigate":

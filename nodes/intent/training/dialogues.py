@@ -8,12 +8,13 @@ from nodes.intent.assistant import Assistant
 from nodes.intent.language.ontology import Frame, Language
 from nodes.intent.language.understand import Understanding
 from nodes.intent.training.corpus import DATA
+from nodes.intent.training.score import comparable
 from pipeline.core.bounded import read_text
 from pipeline.core.errors import BadInput
 
 
 class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """say: the person. frame: what it means at that point. acts: something changes in the vehicle or in the route."""
+    """say: the person. frame: what it means at that point. acts: a command is carried out rather than asked about."""
 
     say: str
     frame: Frame
@@ -52,7 +53,7 @@ def score_dialogues(model: Understanding, scripts: list[Dialogue]) -> DialogueSc
         for turn in script.turns:
             reply = assistant.hear(turn.say)
             first = reply.frames[0]
-            fits = (first.intent, first.slots) == (turn.frame.intent, turn.frame.slots)
+            fits = first.intent == turn.frame.intent and comparable(first) == comparable(turn.frame)
             ok = fits and bool(reply.acted) == turn.acts
             turns, good, whole = turns + 1, good + ok, whole and ok
             if not ok:

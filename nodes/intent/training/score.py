@@ -41,14 +41,14 @@ def score_in_car(model: Understanding, sentences: Sequence[Written], show: bool 
         times.append(time.perf_counter() - begun)
         same = [f.intent for f in found] == [f.intent for f in sentence.frames]
         right += same
-        exact = same and all(_even(a) == _even(b) for a, b in zip(found, sentence.frames, strict=True))
+        exact = same and all(comparable(a) == comparable(b) for a, b in zip(found, sentence.frames, strict=True))
         whole += exact
-        meant = {(f.intent, tuple(sorted(_even(f).items()))) for f in sentence.frames}
+        meant = {(f.intent, tuple(sorted(comparable(f).items()))) for f in sentence.frames}
         dangerous += any(
             f.risk == "driving"
             and f.intent not in CONFIRMED
             and model.sure_of(understood, f)
-            and (f.intent, tuple(sorted(_even(f).items()))) not in meant
+            and (f.intent, tuple(sorted(comparable(f).items()))) not in meant
             for f in found
         )
         if not same:
@@ -62,7 +62,7 @@ def score_in_car(model: Understanding, sentences: Sequence[Written], show: bool 
     )
 
 
-def _even(frame: Frame) -> dict[str, str]:
+def comparable(frame: Frame) -> dict[str, str]:
     """Slots as they are compared: what a person said freely without its punctuation, case and form of numbers."""
     return {
         slot: with_digits(normalise(value), "en").removeprefix("the ") if slot in OPEN_SLOTS else value

@@ -203,6 +203,13 @@ def test_an_unknown_place_is_said_to_be_unknown() -> None:
     assert reply.acted == ()
 
 
+@pytest.mark.parametrize("text", ["take me home", "回家"])
+def test_home_is_no_place_that_is_called_alike(text: str) -> None:
+    assistant = Assistant()
+    assert assistant.hear(text).acted == ()
+    assert assistant.session.vehicle.destination == ""
+
+
 def test_every_driving_intent_is_known_to_be_one() -> None:
     driving = {name for name, row in INTENTS.items() if row.risk == "driving"}
     assert driving == {"follow_vehicle", "set_distance", "set_speed", "change_lane", "park", "stop_assistance"}
