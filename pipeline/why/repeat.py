@@ -20,7 +20,7 @@ from pipeline.core.errors import BadInput
 from pipeline.core.messages import FrameSet, Message, Scene
 from pipeline.core.run_recording import RunRecording
 from pipeline.core.settings import convert
-from pipeline.graph import FuseNode, Graph
+from pipeline.graph import FuseNode
 
 
 class Repeated(NamedTuple):
@@ -31,7 +31,7 @@ class Repeated(NamedTuple):
 
 
 def fuse_node(recording: RunRecording) -> FuseNode:
-    """The fusion step that made a recorded run.
+    """The fusion step that made a recorded run; its other nodes may be of a version that this one does not know.
 
     Raises:
         BadInput: the recording names no graph with one.
@@ -40,7 +40,11 @@ def fuse_node(recording: RunRecording) -> FuseNode:
         document = yaml.safe_load(recording.info.graph_yaml)
     except yaml.YAMLError as error:
         raise BadInput(recording.path, "run/info graph_yaml", "the graph that ran", error) from error
-    return convert(document, Graph, source=f"{recording.path} run/info graph_yaml").fusion
+    nodes = document.get("nodes") if isinstance(document, dict) else None
+    found = [n for n in nodes or () if isinstance(n, dict) and n.get("node") == "fuse"]
+    if len(found) != 1:
+        raise BadInput(recording.path, "run/info graph_yaml", "a graph with one fuse node", len(found))
+    return convert(found[0], FuseNode, source=f"{recording.path} run/info graph_yaml, fuse node")
 
 
 def repeat(

@@ -270,6 +270,19 @@ def test_a_track_that_is_none_and_a_run_without_a_graph_are_refused(tmp_path: Pa
         _without_graph(tmp_path, run)
 
 
+def test_other_nodes_may_be_of_another_version(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", whole, [CAR], frames=3)
+    info = load_run(run).info
+    start = Stamp(sensor_ns=0, arrival_ns=0, time_ns=0, sequence=0)
+    older = info.updated(graph_yaml=f"{info.graph_yaml}- node: detect_smell\n  settings: {{nose: 3}}\n")
+    older = older.updated(graph_yaml=older.graph_yaml.replace("description: ''\n", ""))
+    assert "detect_smell" in older.graph_yaml
+    with RecordingWriter(tmp_path / "older.mcap", Message("run/info", start, older)) as recording:
+        for message in _messages(run):
+            recording.write(message)
+    assert ask(tmp_path / "older.mcap").differs_at == -1
+
+
 def _without_graph(tmp_path: Path, run: Path) -> None:
     info = load_run(run).info.updated(graph_yaml="name: nothing\nnodes: []\n")
     start = Stamp(sensor_ns=0, arrival_ns=0, time_ns=0, sequence=0)
