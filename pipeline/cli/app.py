@@ -1,4 +1,5 @@
-"""The `syncline` command and how it ends: a wrong input is one line on standard error and exit code 2."""
+"""The `syncline` command and how it ends: a wrong input is one line on standard error and exit code 2; data that
+determine no calibration, exit code 3."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from calibration.cannot import CannotCalibrate
 from pipeline.cli import (
+    calibrate,
     convert,
     demo,
     evaluate,
@@ -52,6 +55,7 @@ app.command()(language.evaluate_language)
 app.command()(look.view)
 app.command()(say.say)
 app.command()(machine.doctor)
+app.add_typer(calibrate.calibrate, name="calibrate")
 app.add_typer(train.train, name="train")
 app.add_typer(machine.models, name="models")
 
@@ -64,6 +68,9 @@ def main() -> None:
     )
     try:
         app()
+    except CannotCalibrate as error:
+        Console(stderr=True).print(f"[yellow]no calibration[/yellow] {error}", highlight=False)
+        sys.exit(3)
     except BadInput as error:
         Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False)
         sys.exit(2)
