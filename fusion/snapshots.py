@@ -8,11 +8,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from fusion.measurements import FloatArray
 from fusion.per_sensor import PerSensor
 from fusion.tracks import Tracks, no_tracks
 
 _KIND = "syncline.tracker"
-_VERSION = 3
+_VERSION = 4
 _DTYPES = {"<f8", "<i8"}
 
 
@@ -36,10 +37,11 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracks: dict[str, _RawArray]
     sensors: _Memory
     visibility: _Memory
+    pose: tuple[float, float, float]
 
 
 class State(NamedTuple):
-    """All of a tracker that changes."""
+    """All of a tracker that changes. pose (3,): x, y, yaw of the vehicle."""
 
     tracks: Tracks
     sensors: PerSensor
@@ -47,13 +49,15 @@ class State(NamedTuple):
     next_id: int
     time_ns: int
     odom: int
+    pose: FloatArray
 
 
 def pack(state: State) -> bytes:
     tracks = {name: _raw(column) for name, column in vars(state.tracks).items()}
     sensors, visibility = (_Memory(m.names, _raw(m.values)) for m in (state.sensors, state.visibility))
+    x, y, yaw = state.pose.tolist()
     return msgspec.msgpack.encode(
-        _File(_KIND, _VERSION, state.next_id, state.time_ns, state.odom, tracks, sensors, visibility)
+        _File(_KIND, _VERSION, state.next_id, state.time_ns, state.odom, tracks, sensors, visibility, (x, y, yaw))
     )
 
 
@@ -84,6 +88,7 @@ def unpack(snapshot: bytes, sensors: PerSensor, visibility: PerSensor, memory: i
         file.next_id,
         file.time_ns,
         file.odom,
+        np.array(file.pose),
     )
 
 

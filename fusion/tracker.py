@@ -92,6 +92,7 @@ class Tracker:
         self._next_id = first_id
         self._time_ns = _NEVER  # reference instant of the last frame set
         self._odom = -1  # epoch of its poses
+        self._pose = np.zeros(3)  # x, y, yaw of the vehicle in it
 
     def step(self, frames: FrameSet, time_ns: int) -> Scene:
         met = self.meet(frames, time_ns)
@@ -100,7 +101,7 @@ class Tracker:
     def meet(self, frames: FrameSet, time_ns: int) -> Encounter:
         """The first half of a step: which detection belongs to which track, old or just started."""
         z = measurements(frames, time_ns, self.settings.modalities)
-        dt = self._advance(time_ns, frames.pose_epoch)
+        dt, ego_motion = self._advance(time_ns, frames)
         z = self.weigher.expect(without_duplicates(z, self.settings.association.duplicate_m), frames)
         row, column, certainty = assign(self._candidates(self._tracks, z), z)
         z.odds[column] = np.where(z.odds[column] > 0.0, certainty * z.odds[column], z.odds[column])
@@ -117,7 +118,7 @@ class Tracker:
         looks = self._looks(tracks, row, z, frames)
         evidence = existence.frame_evidence(looks, self.settings.existence)
         seen = self._compare(tracks, row, z)
-        return Encounter(frames, time_ns, dt, tracks, row, z, seen, looks, evidence, unpaired)
+        return Encounter(frames, time_ns, dt, tracks, row, z, seen, looks, evidence, unpaired, ego_motion)
 
     def settle(self, met: Encounter, verdict: Verdict) -> Scene:
         """The second half: fuse the pairs as they are believed, and see which tracks live on."""
@@ -139,36 +140,42 @@ class Tracker:
         return self._scene(met.frames, believed[lives], information[lives], verdict)
 
     def snapshot(self) -> bytes:
-        state = State(
-            self._tracks, self.weigher.sensors, self._visibility.counts, self._next_id, self._time_ns, self._odom
-        )
-        return pack(state)
+        return pack(State(
+            self._tracks, self.weigher.sensors, self._visibility.counts, self._next_id, self._time_ns, self._odom,
+            self._pose,
+        ))  # fmt: skip
 
     def restore(self, snapshot: bytes) -> None:
         state = unpack(snapshot, self.weigher.sensors, self._visibility.counts, self.weigher.memory)
         self._tracks, self.weigher.sensors, self._visibility.counts = state.tracks, state.sensors, state.visibility
         self._next_id, self._time_ns, self._odom = state.next_id, state.time_ns, state.odom
+        self._pose = state.pose
 
     def close(self) -> None:
         """Nothing is held outside this object."""
 
-    def _advance(self, time_ns: int, odom: int) -> float:
-        """Predict all tracks to ``time_ns``. odom: epoch of the poses; in another one places mean something else.
+    def _advance(self, time_ns: int, frames: FrameSet) -> tuple[float, FloatArray]:
+        """Predict all tracks to ``time_ns``. In another epoch of the poses places mean something else.
 
-        Returns the seconds since the last frame set; 0.1 after a jump, which ends all tracks.
+        Returns the seconds since the last frame set, 0.1 after a jump, which ends all tracks; and the vehicle's motion
+        as in `Encounter`.
         """
         dt = (time_ns - self._time_ns) * 1e-9
-        if not 0.0 < dt <= self.settings.max_gap_s or odom != self._odom:
+        forward = frames.odom_SE3_ego.rotation[:2, 0]
+        pose = np.array([*frames.position[:2], np.arctan2(forward[1], forward[0])])
+        moved = pose - self._pose
+        moved[2] = np.arctan2(np.sin(moved[2]), np.cos(moved[2]))
+        if not 0.0 < dt <= self.settings.max_gap_s or frames.pose_epoch != self._odom:
             self._tracks = no_tracks(self.weigher.memory)
-            dt = 0.1
-        self._time_ns, self._odom = time_ns, odom
+            dt, moved = 0.1, np.zeros(3)
+        self._time_ns, self._odom, self._pose = time_ns, frames.pose_epoch, pose
         tracks = self._tracks
         tracks.mean[:], tracks.cov[:] = predict(
             tracks.mean, tracks.cov, dt, self.accel_psd(tracks), self.settings.climb_psd
         )
         shape.forget(tracks, dt, self.settings.shape)
         tracks.class_log[:] *= np.exp(-dt / self.settings.class_memory_s)
-        return dt
+        return dt, moved / dt
 
     def accel_psd(self, tracks: Tracks) -> FloatArray:
         """(M,) power density of their white acceleration, m2/s3."""

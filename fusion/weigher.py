@@ -45,7 +45,8 @@ class Encounter(NamedTuple):
 
     tracks: M, predicted to ``time_ns``, those just started last. row (N,): the track of detection i of ``z``. seen:
     detection against prediction. looks: who could see what. evidence (M,): log-odds that this frame set brings, as the
-    filter weighs it. unpaired (S,): detections of each sensor that belong to no track.
+    filter weighs it. unpaired (S,): detections of each sensor that belong to no track. ego_motion (3,): velocity of the
+    vehicle since the last frame set, x and y of the odom frame, m/s, and its yaw rate, rad/s; 0 where there was none.
     """
 
     frames: FrameSet
@@ -58,18 +59,22 @@ class Encounter(NamedTuple):
     looks: Looks
     evidence: FloatArray
     unpaired: IntArray
+    ego_motion: FloatArray
 
 
 @dataclasses.dataclass(frozen=True)
 class SensorVerdict:
-    """What is thought of S sensors. faults: F names, the first is that of health. fault (S, F): probabilities."""
+    """What is thought of S sensors. faults: F names, the first is that of health. fault (S, F): probabilities. alarm
+    (S,): the fault that is sure enough to be named, 0 = none.
+    """
 
     faults: tuple[str, ...]
     fault: FloatArray
+    alarm: IntArray
 
     def names(self) -> tuple[str, ...]:
-        """(S,) the most probable fault of each sensor, "" for health."""
-        return tuple(self.faults[i] if i else "" for i in self.fault.argmax(axis=1).tolist())
+        """(S,) the fault that each sensor is named to have, "" for none."""
+        return tuple(self.faults[i] if i else "" for i in self.alarm.tolist())
 
 
 @dataclasses.dataclass(frozen=True)

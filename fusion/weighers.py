@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fusion.graph.ablation import Ablated, AblatedSettings
 from fusion.graph.weigher import Graph, GraphSettings
 from fusion.noise import (
     Adaptive,
@@ -11,11 +12,19 @@ from fusion.noise import (
     Nominal,
     NominalSettings,
 )
+from fusion.softmax_gate import SoftmaxGate, SoftmaxGateSettings
 from fusion.static_weights import Constants, ConstantSettings, Static, StaticSettings
 from fusion.weigher import Weigher
 
 WeigherSettings = (
-    NominalSettings | AdaptiveSettings | IntersectionSettings | StaticSettings | ConstantSettings | GraphSettings
+    NominalSettings
+    | AdaptiveSettings
+    | IntersectionSettings
+    | StaticSettings
+    | ConstantSettings
+    | SoftmaxGateSettings
+    | GraphSettings
+    | AblatedSettings
 )
 
 
@@ -29,6 +38,10 @@ def weigher(settings: WeigherSettings) -> Weigher:
             return Static(settings)
         case ConstantSettings():
             return Constants(settings)
+        case SoftmaxGateSettings():
+            return SoftmaxGate(settings)
+        case AblatedSettings():
+            return Ablated(settings)
         case GraphSettings():
             return Graph(settings)
         case NominalSettings():

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast, get_args
 
 import msgspec
 
 from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
 from fusion.field_of_view import fields_of_view
 from fusion.fuser import Fuser
+from fusion.graph.ablation import AblatedSettings, Part
+from fusion.graph.weigher import GraphSettings
 from fusion.tracker import Tracker, TrackerSettings
 from nodes.align import Align, AlignSettings
 from nodes.detect_camera import DetectCamera, DetectCameraSettings
@@ -203,6 +205,26 @@ class Graph(Settings, frozen=True):
         """The same graph with its fusion step placed elsewhere."""
         nodes = tuple(_replaced(n, placement) if isinstance(n, FuseNode) else n for n in self.nodes)
         return Graph(name=self.name, nodes=nodes, description=self.description)
+
+    def without(self, part: str) -> Graph:
+        """The same graph whose fusion lacks a kind of sensors, or a part of the network (`fusion.graph.ablation`).
+
+        Raises:
+            BadInput: no such kind or part, or fusion by no network.
+        """
+        tracker = self.fusion.settings
+        if part in tracker.modalities:
+            tracker = msgspec.structs.replace(tracker, modalities=tuple(m for m in tracker.modalities if m != part))
+        elif part in get_args(Part) and isinstance(tracker.weigh, GraphSettings):
+            shared = {name: getattr(tracker.weigh, name) for name in GraphSettings.__struct_fields__}
+            tracker = msgspec.structs.replace(tracker, weigh=AblatedSettings(**shared, without=cast(Part, part)))
+        else:
+            parts = ", ".join((*tracker.modalities, *get_args(Part)))
+            raise BadInput(self.name, "without", f"of {parts}, the latter of a graph that fuses by the network", part)
+        nodes = tuple(
+            msgspec.structs.replace(n, settings=tracker) if isinstance(n, FuseNode) else n for n in self.nodes
+        )
+        return Graph(name=f"{self.name}-{part}", nodes=nodes, description=self.description)
 
 
 @dataclass(frozen=True)

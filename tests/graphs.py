@@ -21,7 +21,7 @@ def random_input(pairs: int, tracks: int, sensors: int, seed: int) -> dict[str, 
     of_sensor, of_sensor_mask = padded(sensor_of, sensors)
     neighbours, neighbours_mask = nearest(place)
     motion = np.concatenate(
-        [rng.normal(0, 1, (pairs, 4)), rng.uniform(0.01, 4, (pairs, 7)), rng.normal(0, 5, (pairs, 2))], axis=1
+        [rng.normal(0, 1, (pairs, 4)), rng.uniform(0.01, 4, (pairs, 7)), rng.normal(0, 5, (pairs, 4))], axis=1
     )
     assert motion.shape[1] == len(PAIR_MOTION)
     arrays = {
@@ -41,6 +41,6 @@ def random_network(seed: int = 0) -> GraphNetwork:
     """One whose heads say something, though they start at zero."""
     torch.manual_seed(seed)
     network = GraphNetwork()
-    for head in (network.of_pair, network.of_track, network.of_sensor, network.of_weather):
+    for head in (network.of_pair, network.of_track, network.of_shift, network.of_fault, network.of_weather):
         nn.init.normal_(head[-1].weight, std=0.3)
     return network.eval()

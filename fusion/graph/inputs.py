@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.beliefs import MODALITIES
+from fusion.graph.registration import SIGNS, signs
 from fusion.measurements import FloatArray, IntArray, seconds
 from fusion.weigher import Encounter
 from pipeline.core.messages import FrameSet
@@ -56,11 +57,13 @@ TRACK = (
     *(f"group_{i}" for i in range(5)),
     *(f"{what}_{kind}" for kind in MODALITIES for what in ("seen", "expected", "odds")),
 )  # fmt: skip
-SENSOR = ("looked", "offset", "pairs", "unpaired", "expected", "met", "newborn")
+SENSOR = ("looked", "offset", "pairs", "unpaired", "expected", "met", "newborn", *SIGNS)
 
 
-def graph_input(met: Encounter) -> GraphInput:
-    """What the network is told of an encounter."""
+def graph_input(met: Encounter, remembered: FloatArray) -> GraphInput:
+    """What the network is told of an encounter. remembered (S, REMEMBERED): of each sensor, with it
+    (`fusion.graph.registration`).
+    """
     modality = modalities(met.frames)
     sensors = len(modality)
     track_of, sensor_of = met.row, met.z.sensor
@@ -71,7 +74,7 @@ def graph_input(met: Encounter) -> GraphInput:
     return GraphInput(
         pair=_pairs(met),
         track=_tracks(met, modality, np.hypot(place[:, 0], place[:, 1])),
-        sensor=_sensors(met, sensors),
+        sensor=np.concatenate([_sensors(met, sensors), signs(remembered)], axis=1),
         modality=modality,
         track_of=track_of,
         sensor_of=sensor_of,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fusion.graph.inputs import PAIR, SENSOR, TRACK
 from fusion.graph.polar import PAIR_MOTION, TRACK_MOTION
+from fusion.graph.registration import LAG_UNIT, TURN_UNIT
 from fusion.graph.weigher import FAULTS, WEATHERS
 
 WIDTH = 48
@@ -115,7 +116,8 @@ class GraphNetwork(nn.Module):
         self.remember_track, self.remember_sensor = nn.GRUCell(width, width), nn.GRUCell(width, width)
         self.of_pair = _head(3 * width, 7)
         self.of_track = _head(2 * width, 1)
-        self.of_sensor = _head(width, len(FAULTS) + 2)
+        self.of_shift = _head(width, 2)
+        self.of_fault = _head(width, len(_LEARNED))
         self.of_weather = _head(width, len(WEATHERS))
 
     def forward(
@@ -158,20 +160,19 @@ class GraphNetwork(nn.Module):
             p, t, s = layer(p, t, s, at)
         track_memory, sensor_memory = self.remember_track(t, track_memory), self.remember_sensor(s, sensor_memory)
 
-        of_sensor = self.of_sensor(sensor_memory)
-        turn = _MOST_TURN * torch.tanh(of_sensor[:, -2] * 0.1)
-        lag = _MOST_LAG * torch.tanh(of_sensor[:, -1] * 0.1)
+        fault = fault_logits(self.of_fault(sensor_memory), sensor)
+        turn, lag = self._shift(sensor_memory, sensor, fault).unbind(1)
         of_pair = self.of_pair(torch.cat([p, track_memory[track_of], sensor_memory[sensor_of]], dim=-1))
-        moved = lag[sensor_of, None] * pair_motion[:, -2:]  # a late sensor shows where the object was
+        moved = lag[sensor_of, None] * pair_motion[:, -2:]  # a late sensor shows where the object was, seen from here
         turned = range_m * turn[sensor_of]
-        free = _MOST_BIAS * torch.tanh(of_pair[:, 3:5] / _MOST_BIAS)
+        own = _MOST_BIAS * torch.tanh(of_pair[:, 3:5] / _MOST_BIAS)
         return GraphOutput(
             log_scale=_MOST * torch.tanh(of_pair[:, :3] / _MOST),
-            bias=free - moved + torch.stack([torch.zeros_like(turned), turned], dim=-1),
+            bias=own - moved + torch.stack([torch.zeros_like(turned), turned], dim=-1),
             white=3.0 * torch.tanh(of_pair[:, 5] / 3.0),
             class_trust=torch.exp(torch.tanh(of_pair[:, 6])),
             evidence=self.of_track(torch.cat([t, track_memory], dim=-1))[:, 0],
-            fault=of_sensor[:, :-2],
+            fault=fault,
             turn=turn,
             lag=lag,
             weather=self.of_weather(sensor_memory),
@@ -179,18 +180,38 @@ class GraphNetwork(nn.Module):
             next_sensor_memory=sensor_memory,
         )
 
+    def _shift(self, memory: Tensor, sensor: Tensor, fault: Tensor) -> Tensor:
+        """(S, 2) turn and lag: what it remembers, and as measured, as far as that fault is likelier than health."""
+        most = sensor.new_tensor([_MOST_TURN, _MOST_LAG])
+        measured = sensor[:, _MEASURED] * sensor.new_tensor([TURN_UNIT, LAG_UNIT])
+        state = torch.softmax(fault, dim=1)
+        believed = torch.relu(state[:, _SHIFTS] - state[:, :1])
+        return most * torch.tanh(0.1 * self.of_shift(memory) + believed * measured / most)
 
-_PAIR_MOTION_FEATURES = 16
+
+_MEASURED = [SENSOR.index("turn"), SENSOR.index("lag")]
+_LEARNED = ("blind", "noisy")
+"""Faults that only the network tells; the others are measured (`fusion.graph.registration`)."""
+_SHIFTS = [FAULTS.index("misaligned"), FAULTS.index("mistimed")]
+_PAIR_MOTION_FEATURES = 19
+
+
+def fault_logits(learned: Tensor, sensor: Tensor) -> Tensor:
+    """(S, len(FAULTS)) log-odds against health: (S, 2) of those that the network tells, the others as measured."""
+    of = {name: learned[:, i] for i, name in enumerate(_LEARNED)} | {FAULTS[0]: torch.zeros_like(learned[:, 0])}
+    return torch.stack([of[f] if f in of else sensor[:, SENSOR.index(f"{f}_odds")] for f in FAULTS], dim=1)
 
 
 def _pair_features(motion: Tensor, range_m: Tensor) -> Tensor:
-    """(N, 16) of `PAIR_MOTION`: residuals in sigmas, in metres, as an angle and as a delay; sizes of the sigmas."""
-    along, across, up, radial, p_along, p_across, r_along, r_across, p_radial, r_radial, v_up, v_along, v_across = (
-        motion.unbind(-1)
-    )
+    """(N, 19) of `PAIR_MOTION`: residuals in sigmas, in metres, as an angle and as a delay; sizes of the sigmas."""
+    (
+        along, across, up, radial, p_along, p_across, r_along, r_across, p_radial, r_radial, v_up, v_along, v_across,
+        w_along, w_across,
+    ) = motion.unbind(-1)  # fmt: skip
     assert len(PAIR_MOTION) == motion.shape[-1]
-    speed2 = v_along**2 + v_across**2
-    late = -(along * v_along + across * v_across) / (speed2 + 1.0)
+    speed2, apparent2 = v_along**2 + v_across**2, w_along**2 + w_across**2
+    behind = -(along * v_along + across * v_across) / (speed2 + 1.0)  # its track
+    late = -(along * w_along + across * w_across) / (apparent2 + 1.0)
     columns = [
         _squash(along / torch.sqrt(p_along + r_along)),
         _squash(across / torch.sqrt(p_across + r_across)),
@@ -199,11 +220,14 @@ def _pair_features(motion: Tensor, range_m: Tensor) -> Tensor:
         _squash(along),
         _squash(across),
         _squash(60.0 * across / (range_m + 2.0)),
-        _squash(10.0 * late),
+        _squash(10.0 * behind),
         speed2 / (speed2 + 4.0),
         *(torch.log(v + 1e-3) / 4.0 for v in (p_along, p_across, r_along, r_across, r_radial)),
         v_along / 10.0,
         v_across / 10.0,
+        _squash(10.0 * late),
+        w_along / 10.0,
+        w_across / 10.0,
     ]
     return torch.stack(columns, dim=-1)
 

@@ -13,15 +13,17 @@ Numbers: TypeAlias = Any
 
 
 def pair_motion(
-    residual: Numbers, predicted: Numbers, stated: Numbers, velocity: Numbers, sight: Numbers
+    residual: Numbers, predicted: Numbers, stated: Numbers, velocity: Numbers, carried: Numbers, sight: Numbers
 ) -> list[Numbers]:
     """`PAIR_MOTION` columns (N,) of N pairs.
 
     residual (N, 4): x, y, z, radial speed; 0 where unknown. predicted, stated (N, 4, 4): H P H' and R of the same.
-    velocity (N, 2): of the track, as predicted. sight (N, 2): horizontal unit vector from the sensor.
+    velocity (N, 2): of the track, as predicted. carried (N, 2): of the vehicle's frame where the detection is. sight
+    (N, 2): horizontal unit vector from the sensor.
     """
     ux, uy = sight[:, 0], sight[:, 1]
     rx, ry, vx, vy = residual[:, 0], residual[:, 1], velocity[:, 0], velocity[:, 1]
+    wx, wy = vx - carried[:, 0], vy - carried[:, 1]
     return [
         ux * rx + uy * ry,
         ux * ry - uy * rx,
@@ -36,6 +38,8 @@ def pair_motion(
         predicted[:, 2, 2] + stated[:, 2, 2],
         ux * vx + uy * vy,
         ux * vy - uy * vx,
+        ux * wx + uy * wy,
+        ux * wy - uy * wx,
     ]
 
 
@@ -43,8 +47,9 @@ PAIR_MOTION = (
     "residual_along", "residual_across", "residual_up", "residual_radial",
     "predicted_along", "predicted_across", "stated_along", "stated_across",
     "predicted_radial", "stated_radial", "spread_up", "velocity_along", "velocity_across",
+    "apparent_along", "apparent_across",
 )  # fmt: skip
-"""m, m/s; the predicted, stated and spread ones are variances."""
+"""m, m/s; the predicted, stated and spread ones are variances; apparent: velocity as seen from the vehicle."""
 
 
 def track_motion(mean: Numbers, cov: Numbers, bias: Numbers) -> list[Numbers]:

@@ -8,12 +8,13 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from fusion.detect.weights import is_known, resolve
 from fusion.engines.engine import Engine, EngineSettings, open_engine
+from fusion.graph.alarm import ALARM, follow, named
 from fusion.graph.inputs import GraphInput, graph_input
 from fusion.graph.polar import pair_motion, track_motion
+from fusion.graph.registration import REMEMBERED, accumulate, carried
 from fusion.kalman import Innovation
 from fusion.measurements import FloatArray, Measurements
 from fusion.per_sensor import PerSensor
@@ -41,16 +42,18 @@ class GraphSettings(Shares, frozen=True, tag_field="method", tag="graph"):
 
 
 class Graph:
-    """Remembers WIDTH numbers of each track and of each sensor."""
+    """Remembers WIDTH numbers of each track and of each sensor, and of these what `registration` and `alarm` sum."""
 
     def __init__(self, settings: GraphSettings) -> None:
         self._settings = settings
         self._network = _network(settings.model, settings.engine)
-        self.memory, of_sensors = (
+        self.memory, width = (
             int(self._network.inputs[name].shape[1] or 0) for name in ("track_memory", "sensor_memory")
         )
-        self.sensors = PerSensor(np.zeros(of_sensors))
-        self._inflation = float(self._network.metadata.get(INFLATION, "1"))
+        self._parts = [width, width + REMEMBERED]  # of what is remembered of a sensor
+        self.sensors = PerSensor(np.zeros(width + REMEMBERED + len(FAULTS) - 1))
+        about = self._network.metadata
+        self._inflation, self._threshold = float(about.get(INFLATION, "1")), float(about.get(ALARM, "1"))
 
     def expect(self, z: Measurements, frames: FrameSet) -> Measurements:
         return z
@@ -58,8 +61,11 @@ class Graph:
     def weigh(self, met: Encounter) -> Verdict:
         names = tuple(slot.sensor for slot in met.frames.slots)
         rows = self.sensors.rows(names)
-        told = self._ask(met, graph_input(met), rows)
-        self.sensors.values[rows] = told["next_sensor_memory"]
+        memory, remembered, sums = np.split(self.sensors.values[rows], self._parts, axis=1)
+        remembered = accumulate(remembered, met)
+        told = self.ask(met, graph_input(met, remembered), memory)
+        sums = follow(sums, told["fault"], met.dt, self._threshold)
+        self.sensors.values[rows] = np.concatenate([told["next_sensor_memory"], remembered, sums], axis=1)
         share = self._settings.of(met.frames)[met.z.sensor]
         odds = np.log(share / (1.0 - share)) + told["white"]
         fault = np.exp(told["fault"] - told["fault"].max(axis=1, keepdims=True))
@@ -72,36 +78,38 @@ class Graph:
             memory=told["next_track_memory"],
             say=self._settings.existence,
             inflation=self._inflation,
-            sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True)),
+            sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True), named(sums, self._threshold)),
         )
 
     def learn(self, met: Encounter, left: object) -> None:
         """What it knows it learned before."""
 
-    def _ask(self, met: Encounter, given: GraphInput, rows: npt.NDArray[np.int64]) -> dict[str, FloatArray]:
+    def ask(self, met: Encounter, given: GraphInput, memory: FloatArray) -> dict[str, FloatArray]:
+        """The network's answer. memory (S, ...): of the sensors."""
         if len(met.tracks) == 0:
-            return self._nothing(len(rows), rows)
+            return self._nothing(memory)
         seen, tracks = four_columns(met.seen), met.tracks
         unit = sight_axes(met.z.sight)[:, 0]
         velocity = tracks.mean[:, 3:]
-        motion = pair_motion(seen.residual, seen.predicted, seen.R, velocity[met.row], unit)
+        frame = carried(met, met.z.value[:, :2])
+        motion = pair_motion(seen.residual, seen.predicted, seen.R, velocity[met.row], frame, unit)
         inputs = given._asdict() | {
             "pair_motion": np.stack(motion, axis=1),
             "track_motion": np.stack(track_motion(tracks.mean, tracks.cov, tracks.bias), axis=1),
             "velocity": velocity,
             "track_memory": tracks.memory,
-            "sensor_memory": self.sensors.values[rows],
+            "sensor_memory": memory,
         }
         feed = {k: v if v.dtype == np.int64 else v.astype(np.float32) for k, v in inputs.items()}
         return {name: answer.astype(np.float64) for name, answer in self._network(feed).items()}
 
-    def _nothing(self, sensors: int, rows: npt.NDArray[np.int64]) -> dict[str, FloatArray]:
+    def _nothing(self, memory: FloatArray) -> dict[str, FloatArray]:
         """The answer where there is nothing to ask about."""
         n = np.zeros(0)
         return {
             "log_scale": np.zeros((0, 3)), "bias": np.zeros((0, 2)), "white": n, "class_trust": n, "evidence": n,
-            "fault": np.zeros((sensors, len(FAULTS))),
-            "next_track_memory": np.zeros((0, self.memory)), "next_sensor_memory": self.sensors.values[rows],
+            "fault": np.zeros((len(memory), len(FAULTS))),
+            "next_track_memory": np.zeros((0, self.memory)), "next_sensor_memory": memory,
         }  # fmt: skip
 
 

@@ -49,6 +49,10 @@ def robustness(
     graphs: Annotated[
         list[str] | None, typer.Option("--graph", "-g", help="Fuser: name under configs/graphs, or YAML (repeatable).")
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Each graph also without this: camera, lidar, radar, memory, sensors, order, precision."),
+    ] = None,
     config: Annotated[str, typer.Option("--config", "-c", help="Name under configs/eval, or a YAML file.")] = "",
     metric: Annotated[str, typer.Option(help="Key of metrics.json; empty = the configuration's.")] = "",
     faults: Annotated[
@@ -72,6 +76,7 @@ def robustness(
     Example: syncline robustness clips -g baseline -g adaptive --out out/resist --jobs 2
     """
     chosen = _named_graphs(graphs or ["baseline"])
+    chosen += [graph.without(part) for graph in chosen for part in without or ()]
     kind = ClipRobustness if drive == _CLIPS else RobustnessSettings
     settings = load_yaml(config_file("eval", config or ("robustness_clips" if drive == _CLIPS else "robustness")), kind)
     settings = msgspec.structs.replace(settings, metric=metric or settings.metric)

@@ -1,7 +1,7 @@
 """`syncline train graph`: clips of simulated detections, the network through the filter, its ONNX file, its card.
 
 In two courses: on what the nominal filter meets, then on what the tracker meets with the network of the first course,
-whose pairs and tracks are others.
+whose pairs and tracks are others. At last the heads that steer no filter, by themselves.
 """
 
 from __future__ import annotations
@@ -15,19 +15,23 @@ import msgspec
 import torch
 import typer
 from rich.console import Console
+from safetensors import SafetensorError
 
 from fusion.field_of_view import fields_of_view
 from fusion.graph.network import GraphNetwork
 from fusion.graph.weigher import GraphSettings
 from fusion.noise import NominalSettings
 from fusion.tracker import Tracker, TrackerSettings
-from fusion.training.graph.calibrate import scores_of, spread_to_cover
+from fusion.training.graph.calibrate import alarm_threshold, scores_of, spread_to_cover
 from fusion.training.graph.export import export
+from fusion.training.graph.heads import learn_heads
 from fusion.training.graph.train import GraphTraining, train
 from fusion.training.graph.windows import load_window, windows
+from fusion.training.loop import load_averaged
 from fusion.training.parts import part_names, write_arrays
 from nodes.simulator.detections.curriculum import training_clip
 from pipeline.cli.training_run import bar, bars, write_card
+from pipeline.core.errors import BadInput
 
 _FIRST, _SECOND, _CALIBRATE, _TEST = 1_000_000, 3_000_000, 5_000_000, 7_000_000  # seeds
 _FRAMES, _SKIP = 20, 5
@@ -48,6 +52,9 @@ def graph(
     seed: Annotated[int, typer.Option(help="Of first weights and of the order of windows.", min=0)] = 0,
     processes: Annotated[int, typer.Option(help="That make clips.", min=1)] = 2,
     threads: Annotated[int, typer.Option(help="For the network; 0 = as many as there are cores.", min=0)] = 0,
+    start: Annotated[
+        Path | None, typer.Option(help="State of an earlier training, of which only the heads are trained again.")
+    ] = None,
 ) -> None:
     """Train the graph on simulated detections, from nothing to an ONNX file and its card.
 
@@ -74,17 +81,27 @@ def graph(
 
             return train(out / name, out / f"{name}_state", settings, told, warm)
 
-        net = course("first", _FIRST, "", settings, None)
+        if start is None:
+            net = course("first", _FIRST, "", settings, None)
+            export(net, first)
+            gentle = msgspec.structs.replace(settings, rate=0.4 * settings.rate)
+            net = course("second", _SECOND, str(first), gentle, net)
+        else:
+            net = _earlier(start)
+            export(net, first)
+            done = bar(shown, "clips", clips)
+            for number in _make(out / "second", _SECOND, clips, str(first), processes):
+                done(number)
+        files = part_names(out / "second")
+        learn_heads(net, files, progress=bar(shown, "training, heads", len(files)))
         export(net, first)
-        gentle = msgspec.structs.replace(settings, rate=0.4 * settings.rate)
-        net = course("second", _SECOND, str(first), gentle, net)
-        export(net, first)
-        for name, start in (("calibrate", _CALIBRATE), ("test", _TEST)):
+        for name, from_seed in (("calibrate", _CALIBRATE), ("test", _TEST)):
             done = bar(shown, f"clips to {name}", held_out)
-            for number in _make(out / name, start, held_out, str(first), processes):
+            for number in _make(out / name, from_seed, held_out, str(first), processes):
                 done(number)
     inflation = spread_to_cover(net, [load_window(p) for p in part_names(out / "calibrate")])
-    digest = export(net, onnx, inflation)
+    alarm = alarm_threshold(net, [*files, *part_names(out / "calibrate")])
+    digest = export(net, onnx, inflation, alarm)
     scores = scores_of(net, [load_window(p) for p in part_names(out / "test")], inflation)
     write_card(onnx.with_suffix(".json"), {
         "name": _NAME,
@@ -93,15 +110,27 @@ def graph(
         "data": f"simulated detections only: {clips} clips of 10.7 s from seed {_FIRST} met by the nominal filter, "
         f"{clips} from seed {_SECOND} met with the network; demo rig with other beams, a second LiDAR, missing sensors",
         "test": f"{held_out} clips from seed {_TEST}; spread calibrated on {held_out} from seed {_CALIBRATE}",
-        "command": f"syncline train graph OUT --clips {clips} --held-out {held_out} --steps {steps} --seed {seed}",
+        "command": f"syncline train graph OUT --clips {clips} --held-out {held_out} --steps {steps} --seed {seed}"
+        + ("" if start is None else " --start STATE"),
         "settings": msgspec.to_builtins(settings),
         "inflation": round(inflation, 4),
+        "alarm": round(alarm, 3),
         "scores": {name: round(value, 4) for name, value in scores.items()},
     })  # fmt: skip
     console = Console()
     for name, value in scores.items():
         console.print(f"{name:<26}{value:.3f}", highlight=False)
     console.print(f"network  {onnx}, {onnx.stat().st_size / 1e6:.2f} MB\ncard     {onnx.with_suffix('.json')}")
+
+
+def _earlier(state: Path) -> GraphNetwork:
+    """Raises BadInput where the file holds no weights of this network."""
+    net = GraphNetwork()
+    try:
+        net.load_state_dict(load_averaged(state))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise BadInput(state, "start", "state.safetensors of a training of the graph", error) from error
+    return net.eval()
 
 
 def _make(folder: Path, start: int, count: int, model: str, processes: int) -> Iterator[int]:

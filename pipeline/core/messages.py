@@ -248,8 +248,8 @@ class Scene(Payload, frozen=True, kw_only=True):
     state_cov orders position x, y, z, velocity x, y (m, m/s). weight: share of the last update's precision that each
     sensor gave, rows sum to 1, all zero while a track coasts. existence: 0..1. age: frame sets since birth.
     coasted: frame sets since the last update. track_id: never reused. skipped: frame sets that fusion never got.
-    sensor_health: (S,) probability that nothing ails a sensor; sensor_fault: what most probably ails it, "" for
-    nothing; both empty where fusion does not judge its sensors.
+    sensor_health: (S,) probability that nothing ails a sensor; sensor_fault: what is named to ail it once that
+    is sure, "" for nothing; both empty where fusion does not judge its sensors.
     """
 
     index: int

@@ -46,6 +46,9 @@ MEASURES = (
     Measure("uncertainty/position_coverage_50", "50 % region", "0.5"),
     Measure("uncertainty/position_coverage_90", "90 % region", "0.9"),
     Measure("weights/spearman", "Spearman"),
+    Measure("alarms/named_in_2s", "fault named in 2 s"),
+    Measure("alarms/named", "fault ever named"),
+    Measure("alarms/false_per_hour", "false alarms", "less"),
 )
 """What the tables show, where it was measured."""
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.evaluate.robustness import MEASURES, Robustness
 
-_ERRORS = "uncertainty/position_rmse_m"
+_ERRORS, _NAMED = "uncertainty/position_rmse_m", "alarms/named_in_2s"
 
 
 def as_markdown(result: Robustness) -> str:
@@ -42,6 +42,18 @@ def as_markdown(result: Robustness) -> str:
         for fault in (row.fault for row in fusers[0].rows):
             means = [_known_mean(f.by_fault[_ERRORS][fault]) for f in fusers]
             lines.append(_row([f"`{fault}`", *_best(means, "less", 2)]))
+    judges = [f for f in fusers if _NAMED in f.by_fault]
+    if judges:
+        lines += [
+            "",
+            "Share of the ailing sensors whose fault was rightly named within 2 s, mean of the severities:",
+            "",
+        ]
+        lines += [_row(["", *(f.fuser for f in judges)]), _rule(len(judges))]
+        for fault in (row.fault for row in fusers[0].rows):
+            means = [_known_mean(f.by_fault[_NAMED][fault]) for f in judges]
+            if any(mean is not None for mean in means):
+                lines.append(_row([f"`{fault}`", *_best(means, "more", 2)]))
     if result.left_out:
         lines += ["", f"Left out, for there is none of their sensors: {', '.join(result.left_out)}."]
     return "\n".join(lines) + "\n"

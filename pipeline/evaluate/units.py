@@ -68,6 +68,8 @@ KINDS = (
     _kind(r"uncertainty/\w+_coverage_90", "", 0.9, _CALIBRATED),
     _kind(r"uncertainty/existence_ece", "", 0, _CALIBRATED),
     _kind(r"weights/spearman", "", 1, _BEST),
+    _kind(r"alarms/(named|recognised)(_in_2s)?", "share", 1, _BEST),
+    _kind(r"alarms/false_per_hour", "per hour", 0, _BEST),
 )
 """The first that matches the whole key counts."""
 

@@ -16,14 +16,16 @@ import msgspec
 from calibration.rig import Rig
 from fusion.fuser import Fuser
 from fusion.training.clips import Clip, FaultSpan
+from fusion.training.graph.windows import FAULT_OF
 from nodes.simulator.detections.draw import draw_clip
 from nodes.simulator.detections.faults import EFFECTS, ONLY_DRAWN
 from nodes.simulator.detections.random_traffic import random_traffic
 from nodes.simulator.world.world import World
 from nodes.sources.faults.fault import SOURCE, Fault, befalls_nothing, parse_fault
 from pipeline.core.errors import BadInput
-from pipeline.core.messages import EgoPose, Message, RunInfo, Stamp
+from pipeline.core.messages import EgoPose, Message, RunInfo, Scene, Stamp
 from pipeline.core.settings import Settings, to_yaml
+from pipeline.evaluate.alarms import Ailing, Alarms, Told, alarms, of_alarms
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.evidence import Evidence, evidence, pooled
 from pipeline.evaluate.robustness import Cell, RobustnessSettings
@@ -71,11 +73,33 @@ class ClipCells:
     def scores(self, cell: Cell, graphs: Sequence[Graph]) -> list[dict[str, Value]]:
         """The numbers of each graph's fuser, all on the same clips."""
         parts: list[list[Evidence]] = [[] for _ in graphs]
+        named: list[list[Alarms]] = [[] for _ in graphs]
         for number in range(self.clips.count):
-            for graph, of_graph in zip(graphs, parts, strict=True):
+            for graph, of_graph, told in zip(graphs, parts, named, strict=True):
                 run = outcome(graph, self.rig, self.clips, cell.faults, number)
                 of_graph.append(evidence(run, self.scoring, round(_PERIOD_S * 1e9)))
-        return [pooled(of_graph, self.scoring) for of_graph in parts]
+                heard = alarms_of(run, drawn(self.rig, self.clips, cell.faults, number))
+                told += [heard] if heard else []
+        return [
+            pooled(of_graph, self.scoring) | (of_alarms(told) if told else {})
+            for of_graph, told in zip(parts, named, strict=True)
+        ]
+
+
+def alarms_of(run: RunLog, clip: Clip) -> Alarms | None:
+    """What was named of the sensors, against what ailed them."""
+    told = [
+        Told(m.stamp.time_ns, dict(zip(m.payload.sensors, m.payload.sensor_fault, strict=False)))
+        for m in run.scenes
+        if isinstance(m.payload, Scene)
+    ]
+    last = len(clip) - 1
+    ailings = [
+        Ailing(s.sensor, FAULT_OF[s.name], int(clip.time_ns[s.start]), int(clip.time_ns[min(s.end, last)]))
+        for s in clip.faults
+        if s.name in FAULT_OF and s.start <= last
+    ]
+    return alarms(told, ailings)
 
 
 def outcome(graph: Graph, rig: Rig, clips: ClipSettings, faults: Sequence[str], number: int) -> RunLog:

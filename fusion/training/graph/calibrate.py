@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from fusion.graph.alarm import follow
 from fusion.graph.network import GraphNetwork
 from fusion.graph.weigher import FAULTS
 from fusion.training.graph.train import TERMS
 from fusion.training.graph.unroll import batch_of, unroll
-from fusion.training.graph.windows import Window
+from fusion.training.graph.windows import Window, load_window
 
 _SETTLE = 5  # frames of a window until its memory has something in it
 _INNER, _OUTER = 1.386, 4.605  # 50 and 90 % of a chi-squared of two degrees of freedom
 _AT_ONCE = 8
+_ABOVE = 1.3  # the highest sum of a healthy sensor: what was seen is minutes, what is wanted is hours
+_LEAST_ALARM = 0.5  # nats times s
 
 
 def spread_to_cover(network: GraphNetwork, windows: Sequence[Window], share: float = 0.9) -> float:
@@ -26,6 +30,21 @@ def spread_to_cover(network: GraphNetwork, windows: Sequence[Window], share: flo
     distance, *_ = _played(network, windows)
     rank = min(int(np.ceil((len(distance) + 1) * share)), len(distance)) - 1
     return float(np.sort(distance)[rank] / _OUTER)
+
+
+@torch.no_grad()
+def alarm_threshold(network: GraphNetwork, files: Sequence[Path]) -> float:
+    """Threshold of `fusion.graph.alarm` that no sensor comes near while none ails. files: those of a clip in order."""
+    peak, sums, clip = 0.0, np.zeros((0, 0)), ""
+    for file in files:
+        window = load_window(file)
+        if file.stem.rpartition("_")[0] != clip:
+            clip, sums = file.stem.rpartition("_")[0], np.zeros((len(window["modality"]), len(FAULTS) - 1))
+        for _, out, *_, frame in unroll(network, batch_of([window], np.random.default_rng(0))):
+            sums = follow(sums, out.fault.double().numpy(), float(frame.dt[0]) if len(frame.dt) else 0.1, np.inf)
+            sums *= float(not frame.fault.any())
+            peak = max(peak, float(sums.max(initial=0.0)))
+    return max(_ABOVE * peak, _LEAST_ALARM)
 
 
 def scores_of(network: GraphNetwork, windows: Sequence[Window], inflation: float) -> dict[str, float]:

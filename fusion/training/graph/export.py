@@ -8,6 +8,7 @@ import onnx
 import torch
 from torch.export import Dim
 
+from fusion.graph.alarm import ALARM
 from fusion.graph.inputs import NEIGHBOURS, PAIR, SENSOR, TRACK
 from fusion.graph.network import WIDTH, GraphNetwork, GraphOutput
 from fusion.graph.polar import PAIR_MOTION, TRACK_MOTION
@@ -15,13 +16,13 @@ from fusion.graph.weigher import INFLATION
 from fusion.training.onnx_file import write_onnx
 
 
-def export(network: GraphNetwork, path: Path, inflation: float = 1.0) -> str:
+def export(network: GraphNetwork, path: Path, inflation: float = 1.0, alarm: float = 1.0) -> str:
     """Write the network for any number of pairs, tracks and sensors, but at least one track and one sensor; returns the
     file's SHA-256.
 
-    inflation: factor on published covariances, kept in the file (`fusion.training.graph.calibrate`).
+    inflation: factor on published covariances; alarm: threshold of `fusion.graph.alarm`; kept in the file.
     """
-    about = {INFLATION: repr(inflation)}
+    about = {INFLATION: repr(inflation), ALARM: repr(alarm)}
     return write_onnx(network, path, _example(), GraphOutput._fields, _dynamic(), about)
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as f
 from torch import Tensor
 
-from fusion.graph.inputs import nearest, padded
+from fusion.graph.inputs import TRACK, nearest, padded
 from fusion.graph.network import WIDTH, GraphNetwork, GraphOutput
 from fusion.graph.polar import pair_motion, track_motion
 from fusion.graph.weigher import FAULTS
@@ -21,6 +21,8 @@ from fusion.training.graph.windows import Window
 _CLIMB_PSD, _RESOLVE_SIGMAS = 0.05, 3.0  # of the tracker
 _TAIL = 20.0  # degrees of freedom of the loss: wrong pairs must not rule it
 _SHARES = torch.tensor([0.7, 0.25, 0.15])  # camera, lidar, radar: `fusion.weigher.Shares`
+_SOFT = [TRACK.index("group_2"), TRACK.index("group_3")]  # people and cycles: few, hard to see, and the most at risk
+_SOFT_WORTH = 2.0
 _FALSE_KEPT = 0.25  # share of the tracks of nothing that are trained on; each counts as many times more
 
 
@@ -56,7 +58,7 @@ class Losses:
     weather: Tensor
 
     def total(self) -> Tensor:
-        return self.state + 0.2 * self.detection + 4.0 * self.existence + 0.3 * self.fault + 0.1 * self.weather
+        return self.state + 0.2 * self.detection + 4.0 * self.existence + self.fault + 0.1 * self.weather
 
 
 def batch_of(windows: Sequence[Window], rng: np.random.Generator) -> Batch:
@@ -110,7 +112,7 @@ def _step(
         _RESOLVE_SIGMAS,
     )  # fmt: skip
     unit = c["sight"] / c["sight"].norm(dim=-1, keepdim=True).clamp_min(1e-9)
-    motion = torch.stack(pair_motion(seen.residual, seen.predicted, seen.R, m[row, 3:], unit), dim=-1)
+    motion = torch.stack(pair_motion(seen.residual, seen.predicted, seen.R, m[row, 3:], c["carried"], unit), dim=-1)
     out = network(
         **frame.given, pair_motion=motion, track_motion=torch.stack(track_motion(m, P, b), dim=-1), velocity=m[:, 3:],
         track_memory=memory, sensor_memory=sensor_memory,
@@ -138,12 +140,12 @@ def _losses(frame: Frame, out: GraphOutput, m: Tensor, whole: Tensor, pairs: _Pa
         state=_mean(state),
         detection=_mean(detection),
         existence=(existence * c["worth"]).sum() / c["worth"].sum().clamp_min(1.0),
-        fault=f.cross_entropy(out.fault, frame.fault, weight=_FAULT_WORTH),
+        fault=f.cross_entropy(out.fault, frame.fault, weight=FAULT_WORTH),
         weather=f.cross_entropy(out.weather, frame.weather),
     )
 
 
-_FAULT_WORTH = torch.tensor([0.5, *[1.0] * (len(FAULTS) - 1)])
+FAULT_WORTH = torch.tensor([0.5, *[1.0] * (len(FAULTS) - 1)])
 
 
 def _tailed(error: Tensor, cov: Tensor) -> Tensor:
@@ -180,7 +182,8 @@ def _part(w: Window, t: int, kept: np.ndarray, first_track: int, first_sensor: i
     part["track_of"] = number[track_of[of]]
     part["sensor_of"] = w["sensor_of"][pairs][of] + first_sensor
     real = np.isfinite(w["truth"][rows][stays][:, 0])
-    part["worth"] = np.where(real, 1.0, 1.0 / _FALSE_KEPT).astype(np.float32)
+    soft = part["track"][:, _SOFT].sum(axis=1) > 0.5
+    part["worth"] = (np.where(real, 1.0, 1.0 / _FALSE_KEPT) * np.where(soft, _SOFT_WORTH, 1.0)).astype(np.float32)
     part["slot"] = part["slot"] + first_track
     part["dt"] = np.full(int(stays.sum()), w["dt"][t], np.float32)
     part["neighbours"], part["neighbours_mask"] = nearest(part["place"].astype(np.float64))
@@ -190,7 +193,7 @@ def _part(w: Window, t: int, kept: np.ndarray, first_track: int, first_sensor: i
     return part
 
 
-_PAIR_COLUMNS = ("pair", "value", "R", "radial", "ambiguity", "ahead", "sight", "truth_at")
+_PAIR_COLUMNS = ("pair", "value", "R", "radial", "ambiguity", "ahead", "sight", "carried", "truth_at")
 _TRACK_COLUMNS = ("track", "place", "slot", "mean", "cov", "bias", "accel_psd", "evidence", "truth", "exists")
 _GIVEN = ("pair", "track", "sensor", "modality", "track_of", "sensor_of", "neighbours", "neighbours_mask", "place")
 

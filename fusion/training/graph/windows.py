@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.graph.inputs import PAIR, SENSOR, TRACK, graph_input
+from fusion.graph.registration import REMEMBERED, accumulate, carried
 from fusion.graph.weigher import FAULTS, WEATHERS
 from fusion.measurements import FloatArray, seconds
 from fusion.tracker import Tracker
 from fusion.tracks import ACCEL_PSD
-from fusion.training.clips import Clip
+from fusion.training.clips import MISSING, Clip
 from fusion.weigher import Encounter
 from pipeline.core.bounded import read_npz
 
@@ -28,7 +29,8 @@ Window = dict[str, npt.NDArray[Any]]
 pair_first, track_first (T + 1,): where each frame's begin. dt (T,), s. modality (S, 3). fault (T, S) index into FAULTS.
 weather () index into WEATHERS. sensor (T, S, ...), pair (N, ...), track (M, ...), place (M, 2): as in `GraphInput`.
 track_of (N,): within its frame. sensor_of (N,). value (N, 4): x, y, z, radial speed, positions less ``origin``. R
-(N, 4, 4). radial (N,): 1 where measured. ambiguity, ahead (N,). sight (N, 2). truth_at (N, 2): where the
+(N, 4, 4). radial (N,): 1 where measured. ambiguity, ahead (N,). sight (N, 2). carried (N, 2): m/s, of the vehicle's
+frame at each detection. truth_at (N, 2): where the
 detection's object was when measured, NaN where there is none.
 slot (M,): 0..K-1. mean (M, 5), cov (M, 5, 5), bias (M, 2, 2): as predicted by the tracker that ran. accel_psd (M,).
 evidence (M,). exists (M,): 1 for the one track that follows a real object. truth (M, 4): x, y, vx, vy of its object,
@@ -43,12 +45,14 @@ _FIELDS: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "track_of": ("<i8", (None,)), "sensor_of": ("<i8", (None,)),
     "value": ("<f4", (None, 4)), "R": ("<f4", (None, 4, 4)),
     "radial": ("<f4", (None,)), "ambiguity": ("<f4", (None,)), "ahead": ("<f4", (None,)), "sight": ("<f4", (None, 2)),
+    "carried": ("<f4", (None, 2)),
     "truth_at": ("<f4", (None, 2)), "slot": ("<i8", (None,)), "mean": ("<f4", (None, 5)), "cov": ("<f4", (None, 5, 5)),
     "bias": ("<f4", (None, 2, 2)), "accel_psd": ("<f4", (None,)), "evidence": ("<f4", (None,)),
     "exists": ("<f4", (None,)), "truth": ("<f4", (None, 4)),
 }  # fmt: skip
-_SILENT_STEP_MS = 5.0  # a clock that is less off harms nobody
-_FAULT_OF = {
+_UNNOTICED = {"clock_step": 10.0, "clock_drift": 10.0, "misaligned": 0.4}  # ms, ms, degrees: less harms nobody
+_LATELY = 10  # frames after which what comes and goes has gone
+FAULT_OF = {
     "dead": "absent", "missing": "absent", "packet_loss": "absent",
     "dark": "blind", "glare": "blind", "dirt": "blind", "blur": "blind", "motion_blur": "blind", "beam_loss": "blind",
     "fov_cut": "blind", "interference": "blind",
@@ -57,17 +61,19 @@ _FAULT_OF = {
     "clock_step": "mistimed", "clock_drift": "mistimed",
     "frozen": "stuck", "stale": "stuck",
 }  # fmt: skip
+"""What the network calls the faults of the table; others ail no sensor."""
 _NEAR_M = 3.0  # a track that far from its object does not follow it
 _WIDE = [0, 1, 2, 5]  # position and radial speed of the six columns of `Measurements`
 
 
 def windows(clip: Clip, tracker: Tracker, length: int, skip: int) -> Iterator[Window]:
     """Windows of ``length`` frames, the first after ``skip``; those at a clip's end that are shorter are left out."""
-    record = _Record(clip)
+    record, remembered = _Record(clip), np.zeros((len(clip.sensors), REMEMBERED))
     for frame, (frames, time_ns) in enumerate(clip.frames()):
         met = tracker.meet(frames, time_ns)
+        remembered = accumulate(remembered, met)
         if frame >= skip:
-            record.note(frame, met)
+            record.note(frame, met, remembered)
         tracker.settle(met, tracker.weigher.weigh(met))
         if frame >= skip and (frame - skip + 1) % length == 0:
             yield record.window()
@@ -95,9 +101,9 @@ class _Record:
         self._origin: FloatArray | None = None
         self._modality: npt.NDArray[Any] | None = None
 
-    def note(self, frame: int, met: Encounter) -> None:
+    def note(self, frame: int, met: Encounter, remembered: FloatArray) -> None:
         tracks, z = met.tracks, met.z
-        given = graph_input(met)
+        given = graph_input(met, remembered)
         if self._origin is None:
             self._origin, self._modality = np.array(met.frames.position), given.modality
         origin = self._origin
@@ -113,6 +119,7 @@ class _Record:
             pair=given.pair, track=given.track, place=given.place, track_of=met.row, sensor_of=z.sensor,
             value=z.value[:, _WIDE] - np.append(origin, 0.0), R=z.R[:, _WIDE][:, :, _WIDE], radial=z.present[:, 5],
             ambiguity=z.ambiguity, ahead=seconds(z.time_ns - met.time_ns), sight=z.sight,
+            carried=carried(met, z.value[:, :2]),
             truth_at=self._where(frame, objects, seconds(z.time_ns - met.time_ns)) - origin[:2],
             slot=np.array([self._slots.setdefault(i, len(self._slots)) for i in tracks.id.tolist()], np.int64),
             mean=tracks.mean - shift, cov=tracks.cov, bias=tracks.bias,
@@ -175,13 +182,24 @@ class _Record:
     def _faults(self, frame: int) -> npt.NDArray[np.int64]:
         clip, out = self._clip, np.zeros(len(self._clip.sensors), np.int64)
         for span in clip.faults:
-            if not span.start <= frame < span.end or span.name not in _FAULT_OF:
+            if not span.start <= frame < span.end or span.name not in FAULT_OF:
                 continue
-            since = (clip.time_ns[frame] - clip.time_ns[0]) * 1e-6
-            off = {"clock_step": abs(span.amount), "clock_drift": abs(span.amount) * 1e-6 * since}
-            if off.get(span.name, _SILENT_STEP_MS) >= _SILENT_STEP_MS:
-                out[clip.sensors.index(span.sensor)] = FAULTS.index(_FAULT_OF[span.name])
+            sensor, kind = clip.sensors.index(span.sensor), FAULT_OF[span.name]
+            since_ms = (clip.time_ns[frame] - clip.time_ns[span.start]) * 1e-6
+            off = abs(span.amount) * (1e-6 * since_ms if span.name == "clock_drift" else 1.0)
+            lately = range(max(frame - _LATELY + 1, span.start), frame + 1)
+            shows = {"absent": self._silent, "stuck": self._repeated}.get(kind)
+            if off >= _UNNOTICED.get(span.name, 0.0) and (shows is None or any(shows(f, sensor) for f in lately)):
+                out[sensor] = FAULTS.index(kind)
         return out
+
+    def _silent(self, frame: int, sensor: int) -> bool:
+        return MISSING[self._clip.missing[frame, sensor]] in ("no_message", "silent")
+
+    def _repeated(self, frame: int, sensor: int) -> bool:
+        """Whether a payload is that of the frame before."""
+        now, before = (self._clip.detections["score"][self._clip.rows(f, sensor)] for f in (frame, max(frame - 1, 0)))
+        return frame > 0 and len(now) > 0 and np.array_equal(now, before)
 
 
 def _rows_of(clip: Clip, frame: int) -> dict[int, int]:

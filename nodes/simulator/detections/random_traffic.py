@@ -1,7 +1,8 @@
 """Traffic at random on one road, for clips: simple, quick, and enough to learn association from.
 
-A road of constant curvature with lanes both ways, parked cars, people on the pavements and across the road, houses.
-Nobody reacts to anybody but by keeping the distance that there is; lane changes and braking happen by themselves.
+A road of constant curvature with lanes both ways, some lorries with trailers, parked cars, people on the pavements and
+across the road, houses. Nobody reacts to anybody but by keeping the distance that there is; lane changes and braking
+happen by themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nodes.simulator.scenario.trailer import BEHIND, TRACTOR, TRAILER
 from nodes.simulator.world.mesh import Mesh, box
 from nodes.simulator.world.motion import Motion
 from nodes.simulator.world.shapes import shape
@@ -20,8 +22,9 @@ FloatArray = npt.NDArray[Any]  # float32 or float64
 
 _LANE_M = 3.5
 _STEP_S = 0.25
-_MOVING = ("sedan", "hatchback", "suv", "van", "pickup", "box_truck", "lorry", "bus", "motorcycle")
-_MOVING_SHARE = np.array([0.28, 0.14, 0.18, 0.08, 0.07, 0.08, 0.06, 0.04, 0.07])
+_MOVING = ("sedan", "hatchback", "suv", "van", "pickup", "box_truck", "lorry", "bus", "motorcycle", TRACTOR)
+_MOVING_SHARE = np.array([0.28, 0.14, 0.18, 0.08, 0.06, 0.07, 0.05, 0.04, 0.06, 0.04])
+_PEOPLE = 9.0  # on a pavement of 200 m, in the densest traffic
 _AHEAD_M = (-40.0, 160.0)  # where traffic is at the start, along the road from the vehicle
 
 
@@ -35,11 +38,17 @@ def random_traffic(seed: int, duration: float) -> World:
     density = rng.uniform(0.3, 1.0)
     actors: list[Actor] = []
 
-    def add(name: str, s: FloatArray, d: FloatArray, backward: bool = False, turn: float = 0.0) -> None:
+    def add(
+        name: str, s: FloatArray, d: FloatArray, backward: bool = False, turn: float = 0.0, towed_by: int = 0
+    ) -> None:
         of = shape(name)
         motion = _along(times, s, d, curvature, backward, turn)
         paint = tuple(int(v) for v in rng.integers(20, 235, 3))
-        actors.append(Actor(len(actors) + 1, of.kind, of.size, name, paint, motion))  # type: ignore[arg-type]
+        number = len(actors) + 1
+        actors.append(Actor(number, of.kind, of.size, name, paint, motion, (), towed_by))  # type: ignore[arg-type]
+        if name == TRACTOR:  # on a bend this gentle the trailer runs in the tractor's track
+            behind = 0.5 * of.size[0] + BEHIND - 0.5 * shape(TRAILER).size[0]
+            add(TRAILER, s + behind * (1.0 if backward else -1.0), d, backward, towed_by=number)
 
     for lane in range(-lanes, lanes):
         backward = lane >= 0
@@ -47,7 +56,7 @@ def random_traffic(seed: int, duration: float) -> World:
         s = _AHEAD_M[0] + rng.uniform(0.0, 20.0)
         while s < _AHEAD_M[1]:
             name = str(rng.choice(_MOVING, p=_MOVING_SHARE))
-            length = shape(name).size[0]
+            length = shape(name).size[0] + (2.0 * BEHIND if name == TRACTOR else 0.0)  # room on both sides of it
             s += length / 2
             if rng.random() < density and not (lane == -1 and abs(s) < 12.0 + length):
                 own = np.maximum(flow + _wander(times, 1.5, rng), 0.0)
@@ -66,12 +75,12 @@ def random_traffic(seed: int, duration: float) -> World:
             s += rng.uniform(6.5, 30.0)
             if rng.random() < 0.5 * density:
                 add(str(rng.choice(_MOVING[:5])), s + still, side * kerb + still, side > 0)
-        for _ in range(int(rng.poisson(5 * density))):
+        for _ in range(int(rng.poisson(_PEOPLE * density))):
             pace = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.0, 1.8))
             start = rng.uniform(_AHEAD_M[0], _AHEAD_M[1])
             add("adult", start + pace * times, side * (kerb + rng.uniform(1.5, 3.5)) + 0.2 * _wander(times, 0.5, rng),
                 pace < 0)  # fmt: skip
-    for _ in range(int(rng.poisson(1.0))):
+    for _ in range(int(rng.poisson(2.0))):
         pace = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.8, 2.0))
         across = -np.sign(pace) * (kerb + 2.0) + pace * (times - rng.uniform(0.0, 8.0))
         add("adult", rng.uniform(20.0, 90.0) + still, across, turn=np.sign(pace) * np.pi / 2)

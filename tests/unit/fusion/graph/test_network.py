@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from fusion.graph.inputs import nearest, padded
+from fusion.graph.inputs import SENSOR, nearest, padded
 from fusion.graph.network import GraphNetwork
+from fusion.graph.registration import SIGNS, TURN_UNIT
+from fusion.graph.weigher import FAULTS
 from fusion.training.graph.reference import reference
 from tests.graphs import random_input, random_network
 
@@ -19,10 +21,25 @@ def test_padded_lists_and_message_passing_agree(pairs, tracks, sensors):
 
 
 def test_untrained_it_changes_nothing_but_may_still_remember():
-    out = GraphNetwork()(**random_input(20, 15, 4, 2))
+    given = random_input(20, 15, 4, 2)
+    given["sensor"][:, [SENSOR.index(name) for name in SIGNS]] = 0.0  # as of sensors that nothing was measured of
+    out = GraphNetwork()(**given)
     for silent in (out.log_scale, out.bias, out.white, out.evidence, out.turn, out.lag):
         assert not silent.detach().any()
     torch.testing.assert_close(out.class_trust, torch.ones(20))
+
+
+def test_a_turn_that_was_measured_is_taken_off_as_far_as_it_is_believed():
+    given = random_input(20, 15, 4, 2)
+    given["sensor"][:, [SENSOR.index(name) for name in SIGNS]] = 0.0
+    given["sensor"][2, SENSOR.index("turn")] = 0.5
+    network = GraphNetwork()
+    assert not network(**given).turn.detach().any()
+    given["sensor"][2, SENSOR.index("misaligned_odds")] = 6.0
+    out = network(**given)
+    assert out.fault[2].argmax() == FAULTS.index("misaligned")
+    assert out.turn[2].item() == pytest.approx(0.5 * TURN_UNIT, rel=0.05)
+    assert not out.turn[[0, 1, 3]].detach().any()
 
 
 def test_the_order_of_pairs_and_tracks_means_nothing():
