@@ -12,6 +12,7 @@ from rich.console import Console
 
 from nodes.intent.assistant import Assistant, Reply
 from nodes.intent.scene import View
+from nodes.voice.warnings import Warned, Warnings
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Scene
 from pipeline.core.run_recording import RunRecording
@@ -27,8 +28,10 @@ def say(
 
     Example: syncline say "导航到最近的加油站" "那家有充电桩吗?"
     """
-    view = scene_of(run, at) if run else View(None, 0, 0)
+    view, warned = heard(run, at) if run else (View(None, 0, 0), None)
     assistant = Assistant()
+    if warned:
+        assistant.session = assistant.session.updated(warning=(warned.english, warned.chinese))
     console = Console(highlight=False)
     for sentence in sentences or (line.strip() for line in sys.stdin):
         reply = assistant.hear(sentence, view)
@@ -51,13 +54,16 @@ def as_plain(reply: Reply) -> dict[str, Any]:
     }
 
 
-def scene_of(run: Path, at: float) -> View:
-    """What was seen at that second of a run. Raises BadInput where the run holds no scene."""
+def heard(run: Path, at: float) -> tuple[View, Warned | None]:
+    """What is seen at that second of a run, and the last warning until then. Raises BadInput: it holds no scene."""
     with RunRecording(run) as recording:
-        scenes = [m for m in recording.messages(["scene"]) if isinstance(m.payload, Scene)]
+        scenes = [(m.stamp.time_ns, m.payload) for m in recording.messages(["scene"]) if isinstance(m.payload, Scene)]
     if not scenes:
         raise BadInput(run, "scene", "a run with fused scenes", "none")
-    now_ns = scenes[0].stamp.time_ns + round(at * 1e9)
-    newest = [m for m in scenes if m.stamp.time_ns <= now_ns][-1]
-    assert isinstance(newest.payload, Scene)
-    return View(newest.payload, newest.stamp.time_ns, now_ns)
+    now_ns = scenes[0][0] + round(at * 1e9)
+    warnings, last = Warnings(), None
+    until = [(time_ns, scene) for time_ns, scene in scenes if time_ns <= now_ns]
+    for time_ns, scene in until:
+        last = warnings.step(scene, time_ns) or last
+    time_ns, newest = until[-1]
+    return View(newest, time_ns, now_ns), last

@@ -1,0 +1,1 @@
+"""What the vehicle says of its own accord. Read `warnings.py`."""
