@@ -5,7 +5,6 @@ Licensed sets lie outside the repository: `snips` (CC0) and `clinc150` (CC-BY-3.
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import msgspec
 from nodes.intent.language.grammar import grammar
 from nodes.intent.language.ontology import INTENTS, Frame, Language
 from nodes.intent.language.text import normalise
-from pipeline.core.bounded import read_bytes, read_json, read_text
+from pipeline.core.bounded import read_json, read_text
 from pipeline.core.errors import BadInput
 
 DATA = Path(__file__).parents[1] / "data"
@@ -98,12 +97,6 @@ def clinc(folder: Path, split: str) -> list[tuple[str, str]]:
     """(sentence, label) of CLINC150; out-of-scope sentences, of the splits `oos_*`, have the label `oos`."""
     table = read_json(folder / "data_train_val.json", dict[str, list[tuple[str, str]]])
     return [(normalise(text), label) for text, label in table[split]]
-
-
-def crosswoz(path: Path) -> list[tuple[str, str]]:
-    """(dialogue id, user's sentence) of CrossWOZ."""
-    dialogues = msgspec.json.decode(gzip.decompress(read_bytes(path)))
-    return [(d["id"], normalise(m["content"])) for d in dialogues for m in d["messages"] if m["role"] == "usr"]
 
 
 _CLINC_IS = {
