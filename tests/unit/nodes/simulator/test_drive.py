@@ -152,7 +152,7 @@ def test_boxes_hold_what_the_sensors_see(name: str) -> None:
                     assert top - 1 <= row.min(), actor
                     assert row.max() <= bottom + 1, actor
         lidar = _RIG.lidars[0]
-        cloud, of_point = instruments._sweep(lidar.name, t)
+        cloud, of_point = instruments._sweep(lidar, t)
         at = t + cloud.points["t_ns"] * 1e-9
         for k in np.unique(of_point[of_point >= 0]):
             mine = of_point == k
