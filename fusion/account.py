@@ -21,10 +21,8 @@ from fusion.tracks import Tracks
 from fusion.weigher import Encounter, Verdict
 from pipeline.core.messages import CLASSES, FrameSet, Scene
 
-_NEAR_M, _NEAR_SHARE = (
-    3.0,
-    0.1,
-)  # a detection is told of up to 3 m or 10 % of the range from a track that did not get it
+# A detection is told of up to so far, or this share of the range, from a track that did not get it.
+_NEAR_M, _NEAR_SHARE = 3.0, 0.1
 _HIDDEN = 0.5  # share of an object behind another from which on it counts as hidden
 
 What = Literal["used", "rejected", "silent", "hidden", "out_of_view", "missing", "not_fused"]

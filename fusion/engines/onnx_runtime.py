@@ -36,8 +36,8 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime's own errors share no other base
             raise BadInput(path, "file", "an ONNX model that ONNX Runtime can run", error) from error
         self._path = path
-        self.inputs: Mapping[str, Port] = _ports(self._session.get_inputs())
-        self.outputs: Mapping[str, Port] = _ports(self._session.get_outputs())
+        self.inputs: Mapping[str, Port] = _ports(path, self._session.get_inputs())
+        self.outputs: Mapping[str, Port] = _ports(path, self._session.get_outputs())
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.describe = f"ONNX Runtime {onnxruntime.__version__}, threads {settings.threads}"
         self._names = list(self.outputs)
@@ -48,10 +48,11 @@ class OnnxRuntime:
         return {name: np.asarray(answer) for name, answer in zip(self._names, answers, strict=True)}
 
 
-def _ports(entries: list[onnxruntime.NodeArg]) -> dict[str, Port]:
-    return {
-        entry.name: Port(
-            tuple(size if isinstance(size, int) else None for size in entry.shape), np.dtype(_DTYPES[entry.type])
-        )
-        for entry in entries
-    }
+def _ports(path: Path, entries: list[onnxruntime.NodeArg]) -> dict[str, Port]:
+    ports = {}
+    for entry in entries:
+        if entry.type not in _DTYPES:
+            raise BadInput(path, entry.name, f"one of {', '.join(_DTYPES)}", entry.type)
+        shape = tuple(size if isinstance(size, int) else None for size in entry.shape)
+        ports[entry.name] = Port(shape, np.dtype(_DTYPES[entry.type]))
+    return ports
