@@ -97,7 +97,10 @@ def time_offset(first: Signal, second: Signal, settings: TimeOffsetSettings | No
     if len(starts) < settings.min_windows:
         raise CannotCalibrate(f"{first.name} and {second.name} overlap for {max(end - begin, 0):.1f} s only", _AGAIN)
     a, b = smoothed(first, second, settings.smooth_s)
-    windows = tuple(_in_window(a, b, float(start), settings) for start in starts)
+    of_second = CubicSpline(b.t, b.value)
+    step = float(min(np.median(np.diff(a.t)), np.median(np.diff(b.t)), settings.max_lag_s / 20))
+    lags = np.arange(-settings.max_lag_s, settings.max_lag_s + step / 2, step)
+    windows = tuple(_in_window(a, of_second, lags, float(start), settings) for start in starts)
     passed = [window for window in windows if not window.refused]
     if len(passed) < settings.min_windows:
         best = max(window.correlation for window in windows)
@@ -144,19 +147,18 @@ def smoothed(first: Signal, second: Signal, smooth_s: float) -> tuple[Signal, Si
     return smooth[0], smooth[1]
 
 
-def _in_window(a: Signal, b: Signal, start: float, settings: TimeOffsetSettings) -> Window:
+def _in_window(
+    a: Signal, of_second: CubicSpline, lags: FloatArray, start: float, settings: TimeOffsetSettings
+) -> Window:
     inside = (a.t >= start) & (a.t <= start + settings.window_s)
     t = a.t[inside]
     middle = t - t.mean()
     trend = np.stack([np.ones_like(t), middle], axis=1)
-    spline = CubicSpline(b.t, b.value)
-    step = float(min(np.median(np.diff(a.t)), np.median(np.diff(b.t)), settings.max_lag_s / 20))
-    lags = np.arange(-settings.max_lag_s, settings.max_lag_s + step / 2, step)
     target = a.value[inside]
     total = _explained(trend, target)[1]
 
     def basis(offset: float) -> FloatArray:
-        return np.concatenate([spline(t - offset), trend], axis=1)
+        return np.concatenate([of_second(t - offset), trend], axis=1)
 
     left = np.array([_explained(basis(lag), target)[1] for lag in lags])
     curve = np.sqrt(np.clip(1.0 - left / max(total, 1e-300), 0.0, 1.0))

@@ -235,10 +235,8 @@ def _chosen(frame: Frame, objects: tuple[Seen, ...]) -> Seen | None:
     if frame.intent == "select":
         if s.get("order") == "nearest":
             return objects[0]
-        number = {"last": len(objects), "other": 2}.get(
-            s.get("ordinal", ""), int(s["ordinal"]) if s.get("ordinal", "").isdigit() else 0
-        )
-        return objects[number - 1] if 0 < number <= len(objects) else None
+        number = _number_said(s, len(objects))
+        return objects[number - 1] if number else None
     fits = [
         o for o in objects if s.get("direction", o.side) == o.side and s.get("object", o.kind) in (o.kind, "vehicle")
     ]
@@ -252,7 +250,12 @@ def _place_chosen(slots: dict[str, str], places: tuple[Place, ...], x: float, y:
     if "order" in slots:
         keys = {"cheapest": lambda p: p.price, "best": lambda p: -p.rating}
         return min(places, key=keys.get(slots["order"], lambda p: p.distance(x, y)))
-    number = {"last": len(places), "other": 2}.get(
-        slots.get("ordinal", ""), int(slots["ordinal"]) if slots.get("ordinal", "").isdigit() else 0
-    )
-    return places[number - 1] if 0 < number <= len(places) else None
+    number = _number_said(slots, len(places))
+    return places[number - 1] if number else None
+
+
+def _number_said(slots: dict[str, str], count: int) -> int:
+    """Which of ``count`` listed things, from 1; 0 where none of them is said."""
+    ordinal = slots.get("ordinal", "")
+    number = {"last": count, "other": 2}.get(ordinal, int(ordinal) if ordinal.isdecimal() else 0)
+    return number if number <= count else 0

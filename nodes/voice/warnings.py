@@ -15,6 +15,8 @@ from nodes.intent.scene import SceneSettings, Seen, View
 from nodes.intent.words import kind, side
 from pipeline.core.messages import Scene
 
+_FRONT_M = 3.7  # from the rear axle to the bumper
+
 
 class WarningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """urgent_s, caution_s: time to collision under which to warn. release: times the threshold to end it. again_s:
@@ -47,7 +49,7 @@ class Warnings:
         self._settings = settings or WarningSettings()
         self._before: tuple[int, np.ndarray] | None = None
         self._active: dict[int, int] = {}  # track -> level that holds
-        self._said: dict[int, tuple[int, int]] = {}  # track -> level and when it was last spoken of
+        self._said: dict[int, tuple[int, int]] = {}  # track -> level and when, of late
         self._caution_ns = -(1 << 62)
         self.muted = False
 
@@ -66,6 +68,7 @@ class Warnings:
         risks = [(seconds[i], seen[n]) for i, n in enumerate(scene.track_id.tolist()) if n in seen and settled[i]]
         levels = {one.track_id: self._level(one, after) for after, one in risks}
         self._active = {track: level for track, level in levels.items() if level}
+        self._said = {track: said for track, said in self._said.items() if self._is_recent(said[1], time_ns)}
         for after, one in sorted(risks, key=lambda risk: risk[0]):
             level = self._active.get(one.track_id, 0)
             if level and self._may_speak(one.track_id, level, time_ns):
@@ -80,9 +83,11 @@ class Warnings:
             return 2
         return 1 if seconds < s.caution_s * (s.release if held else 1.0) else 0
 
+    def _is_recent(self, said_ns: int, now_ns: int) -> bool:
+        return now_ns - said_ns < self._settings.again_s * 1e9
+
     def _may_speak(self, track: int, level: int, now_ns: int) -> bool:
-        last, said_ns = self._said.get(track, (0, 0))
-        if level <= last and now_ns - said_ns < self._settings.again_s * 1e9:
+        if level <= self._said.get(track, (0, 0))[0]:
             return False
         return level == 2 or not (self.muted or now_ns - self._caution_ns < self._settings.quiet_s * 1e9)
 
@@ -107,9 +112,6 @@ def time_to_collision(scene: Scene, ego_velocity: np.ndarray, miss_m: float) -> 
         miss = np.linalg.norm(apart + closing * np.where(np.isfinite(nearest_s), nearest_s, 0.0)[:, None], axis=1)
         gap_s = nearest_s - (scene.track_size[:, 0] / 2 + _FRONT_M) / np.sqrt(speed2)
     return np.where((nearest_s > 0) & np.isfinite(nearest_s) & (miss < miss_m), np.maximum(gap_s, 0.0), np.inf)
-
-
-_FRONT_M = 3.7  # from the rear axle to the bumper
 
 
 def _worded(level: int, one: Seen, seconds: float) -> Warned:
