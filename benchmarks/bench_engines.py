@@ -16,7 +16,8 @@ import onnx
 from threadpoolctl import threadpool_limits
 
 from fusion.detect.weights import resolve
-from fusion.engines.engine import Array, Engine, EngineName, EngineSettings, open_engine
+from fusion.engines.engine import Array, Engine, EngineName, EngineSettings
+from fusion.engines.opened import open_engine
 
 GRIDS = ("camera_simulated", "lidar_simulated")
 ENGINES: tuple[EngineName, ...] = ("onnxruntime", "openvino")

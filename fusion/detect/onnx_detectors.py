@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from fusion.detect.image_boxes import Detector2d, Image, ImageBoxes, concatenated, from_coco, suppress
 from fusion.engines.engine import Array as AnyArray
-from fusion.engines.engine import Engine, EngineSettings, open_engine
+from fusion.engines.engine import Engine, EngineSettings
+from fusion.engines.opened import open_engine
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import Settings
 

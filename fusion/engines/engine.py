@@ -7,7 +7,6 @@ engine runs it and in which arithmetic the rest is done.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -64,24 +63,6 @@ class Engine(Protocol):
             BadInput: an input is missing or unknown, or has another type or shape than the network's.
         """
         ...
-
-
-def open_engine(path: Path, settings: EngineSettings | None = None) -> Engine:
-    """The network of an ONNX file, ready to run.
-
-    Raises:
-        BadInput: no ONNX file, an operator that the engine does not have, or an engine that is not installed.
-    """
-    settings = settings or EngineSettings()
-    if not path.is_file():
-        raise BadInput(path, "file", "an ONNX model", "no such file")
-    if settings.name == "onnxruntime":
-        from fusion.engines.onnx_runtime import OnnxRuntime
-
-        return OnnxRuntime(path, settings)
-    from fusion.engines.openvino import OpenVino
-
-    return OpenVino(path, settings)
 
 
 def check_feed(source: object, inputs: Mapping[str, Port], feed: Mapping[str, Array]) -> None:

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from fusion.detect.weights import is_known, resolve
-from fusion.engines.engine import Engine, EngineSettings, open_engine
+from fusion.engines.engine import Engine, EngineSettings
+from fusion.engines.opened import open_engine
 from fusion.graph.alarm import ALARM, follow, named
 from fusion.graph.inputs import GraphInput, graph_input
 from fusion.graph.polar import pair_motion, track_motion

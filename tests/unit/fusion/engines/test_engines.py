@@ -10,7 +10,8 @@ import pytest
 
 from fusion.detect.weights import resolve, shipped
 from fusion.engines import openvino
-from fusion.engines.engine import Array, Engine, EngineName, EngineSettings, open_engine
+from fusion.engines.engine import Array, Engine, EngineName, EngineSettings
+from fusion.engines.opened import open_engine
 from fusion.training.graph.export import export
 from pipeline.core.errors import BadInput
 from tests.graphs import random_input, random_network
