@@ -2,7 +2,8 @@
 Sensors and truth of a scenario, beside what the ray caster takes alone; placing it.
 
 CPU time: of detection level the best of several, since a frame set is what it is however busy the machine; of sensors
-the median through a scenario, since what lies ahead decides.
+the median through a scenario, since what lies ahead decides. Matrix products take one thread: BLAS' idle threads spin,
+and that would count as work.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from calibration.rig import LidarSensor, RadarSensor, Rig
 from nodes.simulator.detections.draw import draw_clip
@@ -36,7 +38,8 @@ SCENARIO = "urban_pedestrian"
 
 
 def run() -> list[dict[str, Any]]:
-    return [*_detection_level(), *_ranging(), *_placing()]
+    with threadpool_limits(1):
+        return [*_detection_level(), *_ranging(), *_placing()]
 
 
 def _ranging() -> list[dict[str, Any]]:

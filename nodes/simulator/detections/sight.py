@@ -69,8 +69,9 @@ def hidden(seen: Sight) -> FloatArray:
 
 
 def solid_angle(seen: Sight, size: FloatArray) -> FloatArray:
-    """(...) sr that a box covers, from its side: what LiDAR returns are in proportion to."""
-    return np.asarray(2 * seen.half * size[..., 2] / seen.distance)
+    """(...) sr that a box covers, from its side: what LiDAR returns are in proportion to. At most half a sphere, which
+    is what there is to see of a box that touches the sensor."""
+    return np.asarray(np.minimum(2 * seen.half * size[..., 2] / seen.distance, 2 * np.pi))
 
 
 def gap_to_neighbour(centre: FloatArray, size: FloatArray) -> npt.NDArray[np.float32]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nodes.simulator.detections.latent import Latents
-from nodes.simulator.detections.sight import gap_to_neighbour, hidden, sight
+from nodes.simulator.detections.sight import gap_to_neighbour, hidden, sight, solid_angle
 from nodes.simulator.detections.walls import Walls
 from nodes.simulator.world.mesh import Mesh, box
 
@@ -29,6 +29,13 @@ def test_over_the_roof_of_a_car_the_top_of_a_lorry_is_seen() -> None:
     car, lorry = share_hidden(((15.0, 0.0), CAR), ((40.0, 0.0), LORRY))
     assert car == 0.0
     assert 0.1 < lorry < 0.6
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-9, 0.5])
+def test_what_touches_the_sensor_fills_half_a_sphere_at_most(distance: float) -> None:
+    size = np.array([LORRY])
+    seen = sight(np.array([[[distance, 0.0, 1.95]]]), np.zeros((1, 1)), size, np.array([0.0, 0.0, 1.8]))
+    assert 0.0 < solid_angle(seen, size).item() <= 2 * np.pi
 
 
 def test_what_stands_beside_is_not_hidden() -> None:
