@@ -23,6 +23,7 @@ from nodes.simulator.sensors.lidar import lidar_sweep, returns_on
 from nodes.simulator.sensors.radar import radar_scan
 from nodes.simulator.sensors.raycast import Caster
 from nodes.simulator.sensors.render.scene import Scene
+from nodes.simulator.sensors.spray import optical_depth, plumes
 from nodes.simulator.sensors.visibility import Visibility
 from nodes.simulator.settings import SimulationSettings
 from nodes.simulator.world.world import World
@@ -33,6 +34,7 @@ from nodes.weather.radar import weathered_scan
 from pipeline.core.messages import CameraImage, EgoPose, PointCloud, RadarScan
 from pipeline.core.truth import TruthBehaviour, TruthObjects, TruthSensor, TruthVisibility
 
+_COARSE = 2  # pixels between rays that are followed through spray
 _LABELLED_M = 120.0  # from the ego; what is further is no label
 
 
@@ -59,7 +61,9 @@ class Instruments:
         exposure = self._exposure(camera.name, t)
         speed = float(np.linalg.norm(self.world.ego.velocity(t)))
         shot = Shot(camera.intrinsics.fx, exposure.seconds, speed)
-        seen = weathered_image(exposure.image_bgr, along_ray(exposure, camera), self.world.weather, rng, shot)
+        depth = along_ray(exposure, camera)
+        spray = self._spray(camera, t, depth)
+        seen = weathered_image(exposure.image_bgr, depth, self.world.weather, rng, shot, spray)
         return camera_image(exposure._replace(image_bgr=seen), rng)
 
     def sweep(self, lidar: LidarSensor, t: float, rng: np.random.Generator) -> PointCloud:
@@ -180,6 +184,16 @@ class Instruments:
         """The noise of the sweep that ends at ``t``, whoever asks."""
         return np.random.default_rng([self.world.seed, round(t * 1e6), zlib.crc32(lidar.name.encode())])
 
+    def _spray(self, camera: CameraSensor, t: float, depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+        """(H / 2, W / 2) optical depth of spray before what is seen; None where there is none."""
+        cloud = plumes(self.world, t)
+        if not cloud:
+            return None
+        seen, some = self._world_SE3(camera, t), slice(None, None, _COARSE)
+        ray = (_rays(camera)[some, some].reshape(-1, 3) @ seen.rotation.T).astype(np.float32)
+        reach = np.maximum(depth[some, some], 0.0)
+        return optical_depth(cloud, seen.translation, ray, reach.reshape(-1)).reshape(reach.shape)
+
     def _labelled(self, t: float) -> npt.NDArray[np.int64]:
         """Indices in the world of the actors that are labelled at ``t``."""
         away = self.world.motions.pose(t).translation - self.world.ego.position(t)
@@ -202,6 +216,11 @@ def along_ray(exposure: Exposure, camera: CameraSensor) -> npt.NDArray[np.float3
 @lru_cache(maxsize=16)
 def _stretch(camera: CameraSensor) -> npt.NDArray[np.float32]:
     """(H, W) length of a pixel's ray for one metre along the axis."""
+    return np.asarray(1.0 / _rays(camera)[..., 2], np.float32)
+
+
+@lru_cache(maxsize=16)
+def _rays(camera: CameraSensor) -> npt.NDArray[np.float64]:
+    """(H, W, 3) unit vectors of the pixels, camera frame."""
     u, v = np.meshgrid(np.arange(camera.width, dtype=np.float64), np.arange(camera.height, dtype=np.float64))
-    rays = camera.intrinsics.unproject(np.stack([u, v], axis=-1).reshape(-1, 2))
-    return np.asarray((np.linalg.norm(rays, axis=1) / rays[:, 2]).reshape(u.shape), np.float32)
+    return camera.intrinsics.unproject(np.stack([u, v], axis=-1).reshape(-1, 2)).reshape(*u.shape, 3)

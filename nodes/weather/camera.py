@@ -41,24 +41,30 @@ class Exposure(NamedTuple):
 
 
 def weathered_image(
-    image: Image, depth: Field, weather: Weather, rng: np.random.Generator, exposure: Exposure | None = None
+    image: Image,
+    depth: Field,
+    weather: Weather,
+    rng: np.random.Generator,
+    exposure: Exposure | None = None,
+    spray: Field | None = None,
 ) -> Image:
     """The image as the camera would see the scene in this weather.
 
     Args:
         image: (H, W, 3) blue-green-red, sRGB, of the scene in clear air.
         depth: (h, w) metres from the camera along the ray, inf for the sky; any size of the same view.
+        spray: (h, w) optical depth of what wheels throw up in front of what is seen there; any size of the same view.
 
     Returns:
         (H, W, 3) as the image; the image itself where the air is clear.
     """
     per_metre = extinction(weather)
-    if per_metre == 0.0:
+    if per_metre == 0.0 and spray is None:
         return image
     height, width = image.shape[:2]
-    passes = cv2.exp(np.minimum(depth, 1e6) * np.float32(-per_metre))
-    if passes.shape != (height, width):
-        passes = cv2.resize(passes, (width, height), interpolation=cv2.INTER_LINEAR)
+    passes = _sized(cv2.exp(np.minimum(depth, 1e6) * np.float32(-per_metre)), width, height)
+    if spray is not None:
+        passes *= cv2.exp(-_sized(spray, width, height))
     drops = _drops(height, width, weather, exposure or Exposure(), rng)
     if drops is not None:
         passes *= 1.0 - drops
@@ -71,6 +77,12 @@ def weathered_image(
         linear = cv2.multiply(linear, cv2.merge([share, share, share]), dst=linear)
         out[rows] = to_image(cv2.add(linear, cv2.merge([colour * rest for colour in air]), dst=linear))
     return out
+
+
+def _sized(field: Field, width: int, height: int) -> Field:
+    if field.shape == (height, width):
+        return field
+    return np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def air_light(image: Image, depth: Field) -> tuple[float, float, float]:

@@ -1,12 +1,14 @@
 """One LiDAR sweep: pulses in, echoes out.
 
-beams fire -> rays meet surfaces, through glass too -> power of each echo -> detected or not -> range, intensity, noise
+beams fire -> rays meet surfaces, through glass too, or spray -> power of each echo -> detected or not -> range,
+intensity, noise
 
 A pulse's echo, as a share of that of a square surface of 10 % reflectivity at the unit's clear range:
 
     s = (reflectance / 0.1) (clear range / r)^2 transmission,    detected with probability Phi(T (s - 1))
 
-with T the threshold over the receiver's noise. No weather here.
+with T the threshold over the receiver's noise. No weather here but the spray behind wheels, which hangs where the
+vehicles are (`spray.py`).
 """
 
 from __future__ import annotations
@@ -23,11 +25,15 @@ from calibration.se3 import SE3, FloatArray
 from nodes.simulator.sensors.beams import Unit, unit_of
 from nodes.simulator.sensors.raycast import NOTHING, Caster, Hits, Span
 from nodes.simulator.sensors.reflect import SEE_THROUGH, Float32, reading, reflectance
+from nodes.simulator.sensors.spray import Plumes, gusts, mist, plumes
+from nodes.simulator.sensors.spray import echo as echo_of_mist
 from pipeline.core.messages import POINT, PointCloud
 from pipeline.core.settings import Settings
 
 BETWEEN = -3
 """Whose a point is that mixes the echoes of two surfaces."""
+SPRAY = -4
+"""Whose a point is that came back from spray."""
 
 _PANES = 2  # that a pulse may pass: in by one window, out by another
 _HOPELESS, _SURE = 0.05, 2.0  # strengths; beyond them the chance is 0 or 1 to a hundred millionth
@@ -64,13 +70,16 @@ def lidar_sweep(
         t_end: s, end of the sweep. ego_SE3_lidar: where the LiDAR really sits; the rig's belief where None.
 
     Returns:
-        The cloud, in order of firing, and for each point the index of its actor, `STATIC` or `BETWEEN`.
+        The cloud, in order of firing, and for each point the index of its actor, `STATIC`, `BETWEEN` or `SPRAY`.
     """
     unit, pulses = unit_of(sensor), _pulses(sensor)
     luck = _Luck.of(rng, len(pulses.t))
     origin, direction = _fired(caster, sensor, t_end, ego_SE3_lidar)
     t = t_end + pulses.t
     echo = _echoes(caster, origin, direction, t, caster.span(origin, t), unit, settings)
+    cloud = plumes(caster.world, t_end)
+    if cloud:
+        _sprayed(echo, cloud, origin, direction, pulses.t, unit, luck.mix, gusts(rng, len(t)))
     keep, measured, actor = _heard(echo, unit, pulses, settings, luck)
     points = np.zeros(len(keep), POINT)
     xyz = pulses.direction.reshape(-1, 3)[keep] * measured[:, None]
@@ -103,6 +112,10 @@ def returns_on(
     aimed[unit.beams :] |= aimed[: -unit.beams]
     some = np.flatnonzero(aimed)
     found = _echoes(caster, origin[some], direction[some], t[some], caster.span(origin, t), unit, settings)
+    cloud = plumes(caster.world, t_end)
+    if cloud:
+        gust = gusts(rng, len(t))[some]
+        _sprayed(found, cloud, origin[some], direction[some], pulses.t[some], unit, luck.mix[some], gust)
     echo = _Echoes.none(len(direction))
     echo.replace(some, found)
     _, _, actor = _heard(echo, unit, pulses, settings, luck)
@@ -226,6 +239,31 @@ def _echoes(
         on = SEE_THROUGH[behind.material] & (behind.actor != NOTHING)
         which, beyond = which[on], behind.distance[on]
     return best
+
+
+def _sprayed(
+    echo: _Echoes,
+    cloud: Plumes,
+    origin: FloatArray,
+    direction: Float32,
+    late: FloatArray,
+    unit: Unit,
+    phase: Float32,
+    gust: Float32,
+) -> None:
+    """Take from the echoes what plumes swallow, and put a plume's own echo where that is stronger. late: (N,) s after
+    the instant of the plumes. The rest as of `spray.mist` and `spray.echo`."""
+    reach = np.minimum(echo.distance, np.float32(unit.max_range))
+    for k in range(len(cloud.tail)):
+        part = mist(cloud, k, origin, direction, reach, late, phase)
+        where, back, depth = echo_of_mist(part, gust[part.which])
+        strength = np.float32(unit.clear_range**2 / 0.1) * back / np.maximum(where, 0.1) ** 2
+        echo.strength[part.which] *= np.exp(-2.0 * depth)
+        echo.bright[part.which] *= np.exp(-2.0 * depth)
+        stronger = strength > echo.strength[part.which]
+        which, where, back, strength = part.which[stronger], where[stronger], back[stronger], strength[stronger]
+        owner = np.full(len(which), SPRAY, np.int32)
+        echo.replace(which, _Echoes(where, owner, strength, reading(back)))
 
 
 def _echo(hits: Hits, through: float, unit: Unit) -> _Echoes:
