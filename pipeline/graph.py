@@ -21,6 +21,7 @@ from fusion.graph.ablation import AblatedSettings, Part
 from fusion.graph.weigher import GraphSettings
 from fusion.tracker import Tracker, TrackerSettings
 from nodes.align import Align, AlignSettings
+from nodes.assistant import AssistantSettings, Listen
 from nodes.detect_camera import DetectCamera, DetectCameraSettings
 from nodes.detect_lidar import DetectLidar, DetectLidarSettings
 from nodes.detect_radar import DetectRadar, DetectRadarSettings
@@ -30,6 +31,7 @@ from pipeline.core.errors import BadInput
 from pipeline.core.messages import FrameSet
 from pipeline.core.node import FIRST_LIFE, Life, Node
 from pipeline.core.settings import Settings, load_yaml
+from pipeline.core.topics import topic_row
 from pipeline.sync.ego import EgoSettings
 
 FuserFactory: TypeAlias = Callable[[TrackerSettings], Fuser]
@@ -179,7 +181,20 @@ class OdometryNode(Settings, frozen=True, tag_field="node", tag="odometry"):
             yield Instance("odometry", self.process, tuple(inputs), _POSES, make, spare=True)
 
 
-NodeSpec: TypeAlias = CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode | OdometryNode
+class AssistantNode(Settings, frozen=True, tag_field="node", tag="assistant"):
+    """Answers what is said about the fused scene, and warns from it; `text` comes from whoever is on the bus."""
+
+    settings: AssistantSettings = AssistantSettings()
+    process: str = "assistant"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        def make(_: Context) -> Node:
+            return Listen(self.settings)
+
+        yield Instance("assistant", self.process, ("scene", "text"), ("intent", "reply", "alert"), make)
+
+
+NodeSpec: TypeAlias = CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode | OdometryNode | AssistantNode
 
 
 class Graph(Settings, frozen=True):
@@ -274,7 +289,7 @@ def plan(graph: Graph, rig: Rig, source_topics: Collection[str], source: object 
         for topic in instance.inputs:
             if topic.startswith("truth/"):
                 raise BadInput(source, f"{instance.name}.inputs", "no truth in the pipeline", topic)
-        inputs = tuple(t for t in instance.inputs if t in published or t.startswith(("stream/", "status/")))
+        inputs = tuple(t for t in instance.inputs if t in published or _comes_unasked(t))
         data = [t for t in inputs if t in published]
         if not data or not set(data) - {"pose/ego"}:
             raise BadInput(source, f"{instance.name}.inputs", f"a publisher of {instance.inputs[0]}", "none")
@@ -288,6 +303,11 @@ def source_of(topic: str) -> str:
     if topic.startswith("truth/"):
         return "source_truth"
     return f"source_{topic.rpartition('/')[2]}"
+
+
+def _comes_unasked(topic: str) -> bool:
+    """Whether a subscriber needs no publisher of the plan: what the run says of itself, and what people say."""
+    return topic.startswith(("stream/", "status/")) or topic_row(topic).role == "person"
 
 
 def _detector(sensor: str, topic: str, process: str, make: Callable[[Context], Node], *more: str) -> Instance:

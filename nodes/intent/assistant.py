@@ -19,7 +19,7 @@ from nodes.intent.places import Place, Places
 from nodes.intent.scene import Found, Seen, View, Which
 from nodes.intent.session import LEANS_ON, Session, resolved
 from nodes.intent.vehicle import applied
-from nodes.intent.words import ATTRIBUTE, REQUEST, done, doubt, place, say
+from nodes.intent.words import REQUEST, done, doubt, place, place_fact, say
 
 _OF_SCENE = ("what_is", "where_is", "how_far", "how_fast", "is_safe", "describe_scene", "sensor_status")
 _TRAFFIC_KMH = 40.0
@@ -45,6 +45,17 @@ class Said(NamedTuple):
     tracks: tuple[int, ...] = ()
 
 
+class Turn(NamedTuple):
+    """What one frame is answered from: the session as the frames before it left it, what is seen, the language."""
+
+    session: Session
+    view: View
+    language: Language
+
+    def said(self, english: str, chinese: str, session: Session | None = None, acted: bool = False) -> Said:
+        return Said(session or self.session, say(self.language, english, chinese), acted)
+
+
 class Assistant:
     """Keeps one conversation. position: of the vehicle in the town's frame, m."""
 
@@ -60,9 +71,12 @@ class Assistant:
         self.session = Session()
 
     def hear(self, text: str, view: View | None = None, partial: bool = False) -> Reply:
-        """Answer a sentence about the scene of ``view``. partial: it may go on: understood, nothing done or said."""
+        """Answer a sentence about the scene of ``view``. partial: it may go on: understood, nothing done or said.
+
+        The session changes once, when the whole sentence is answered: an error on the way leaves it as it was."""
         understood = self._understanding.understand(text, partial)
-        frames = tuple(resolved(f, self.session) for f in understood.frames)
+        session = self.session
+        frames = tuple(resolved(f, session) for f in understood.frames)
         if partial:
             return Reply("", understood.language, frames)
         view = view or View(None, 0, 0)
@@ -70,163 +84,155 @@ class Assistant:
         acted: list[str] = []
         tracks: list[int] = []
         for frame in frames:
-            said = self._refused(frame, understood) or self._one(frame, view, understood.language)
-            self.session = said.session
+            turn = Turn(session, view, understood.language)
+            said = self._refused(turn, frame, understood) or self._one(turn, frame)
+            session = said.session
             texts.append(said.text)
             acted += [frame.intent] if said.acted else []
             tracks += said.tracks
-            if self.session.pending is not None:
+            if session.pending is not None:
                 break  # the rest waits no longer than for an answer: it must be said again
         reply = " ".join(t for t in texts if t)
-        self.session = self.session.updated(reply=reply)
-        waits = self.session.pending is not None or bool(self.session.objects)
+        self.session = session.updated(reply=reply)
+        waits = session.pending is not None or bool(session.objects)
         return Reply(reply, understood.language, frames, tuple(acted), tuple(tracks), waits)
 
-    def _refused(self, frame: Frame, understood: Understood) -> Said | None:
+    def _refused(self, turn: Turn, frame: Frame, understood: Understood) -> Said | None:
         """The arbiter: a driving command that was not said surely, or among others, is asked about first."""
         if frame.risk != "driving" or self._understanding.sure_of(understood, frame):
             return None
-        return self._asked(frame, understood.language)
+        return _asked(turn, frame)
 
-    def _asked(self, frame: Frame, language: Language) -> Said:
-        english, chinese = REQUEST.get(frame.intent, (frame.intent.replace("_", " "), frame.intent))
-        more = " ".join(
-            v for k, v in frame.slots.items() if k in ("direction", "contact", "content", "speed", "distance")
-        )
-        text = say(language, f"Shall I {english} {more}".strip() + "?", f"要我{chinese}{more}吗？")
-        return Said(self.session.updated(pending=frame, objects=(), asked=None), text)
-
-    def _one(self, frame: Frame, view: View, language: Language) -> Said:
-        session = self.session
-        intent = frame.intent
+    def _one(self, turn: Turn, frame: Frame) -> Said:
+        session, intent = turn.session, frame.intent
         if intent == "confirm" and session.pending:
-            return self._do(session.pending, language)
+            return _do(turn, session.pending)
         if intent in ("deny", "cancel"):
             kept = session.updated(pending=None, objects=(), asked=None)
-            return Said(kept, say(language, "All right, I leave it.", "好的，不做了。"))
+            return turn.said("All right, I leave it.", "好的，不做了。", kept)
         if session.objects and session.asked and (chosen := _chosen(frame, session.objects)):
-            said = about(session.asked.intent, chosen, view, language)
+            told = about(session.asked.intent, chosen, turn.view, turn.language)
             bound = session.updated(objects=(), asked=None, object_id=chosen.track_id, last=session.asked)
-            return Said(bound, said.text, tracks=said.tracks)
-        self.session = session = session.updated(
-            pending=None, objects=(), asked=None, last=frame if intent in LEANS_ON else session.last
-        )
+            return Said(bound, told.text, tracks=told.tracks)
+        last = frame if intent in LEANS_ON else session.last
+        turn = turn._replace(session=session.updated(pending=None, objects=(), asked=None, last=last))
         if intent in _OF_SCENE:
-            told = answer(frame, view, language)
-            asked = frame if told.candidates else None
-            return Said(session.updated(objects=told.candidates, asked=asked), told.text, tracks=told.tracks)
+            return _of_scene(turn, frame)
         if intent in ("navigate", "find_place", "place_attribute", "select", "arrival_time"):
-            return self._of_places(frame, language)
-        if intent == "change_lane" and "direction" not in frame.slots:
-            return Said(session, say(language, "To the left or to the right?", "向左还是向右？"))
-        if intent in ("call", "message") and "contact" not in frame.slots:
-            return Said(session, say(language, "To whom?", "给谁？"))
-        if intent == "follow_vehicle" and not isinstance(ahead := view.ask("vehicle", "ahead"), Found):
-            told = answer(Frame("where_is", {"object": "vehicle", "direction": "ahead"}), view, language)
-            return Said(session, told.text, tracks=told.tracks if isinstance(ahead, Which) else ())
-        if intent == "change_lane" and view.doubt:
-            return Said(session, doubt(language, view.doubt))
+            return self._of_places(turn, frame)
+        if refused := _not_yet(turn, frame):
+            return refused
         if intent in CONFIRMED:
-            return self._asked(frame, language)
+            return _asked(turn, frame)
         if frame.risk in ("comfort", "driving") and intent not in ("undo", "set_language"):
-            return self._do(frame, language)
-        return self._talk(frame, language)
+            return _do(turn, frame)
+        return _talk(turn, frame)
 
-    def _do(self, frame: Frame, language: Language) -> Said:
-        before = self.session.vehicle
-        after = self.session.with_vehicle(applied(before, frame)).updated(pending=None)
-        return Said(after, done(language, frame, before), True)
-
-    def _of_places(self, frame: Frame, language: Language) -> Said:
-        session, (x, y), s = self.session, self._position, frame.slots
+    def _of_places(self, turn: Turn, frame: Frame) -> Said:
+        session, (x, y), s = turn.session, self._position, frame.slots
         if frame.intent == "arrival_time":
             goal = next(iter(self._places.named(session.vehicle.destination)), None)
             if goal is None:
-                return Said(session, say(language, "No destination is set.", "还没有设定目的地。"))
+                return turn.said("No destination is set.", "还没有设定目的地。")
             minutes = goal.distance(x, y) / 1000 / _TRAFFIC_KMH * 60
-            return Said(session, say(language, f"In about {minutes:.0f} minutes.", f"大约{minutes:.0f}分钟。"))
+            return turn.said(f"In about {minutes:.0f} minutes.", f"大约{minutes:.0f}分钟。")
         if frame.intent == "place_attribute":
-            return self._attribute(s.get("attribute", ""), language)
+            return self._attribute(turn, s.get("attribute", ""))
         if frame.intent == "select":
             chosen = _place_chosen(s, session.places, x, y)
             if chosen is None:
-                return Said(session, say(language, "I have no such one to choose from.", "没有可选的这一项。"))
-            return self._set_out(chosen, language)
+                return turn.said("I have no such one to choose from.", "没有可选的这一项。")
+            return self._set_out(turn, chosen)
         if s.get("place") in ("home", "work", "家", "公司"):
-            return Said(session, say(language, "I do not know that address yet.", "还没有设置这个地址。"))
+            return turn.said("I do not know that address yet.", "还没有设置这个地址。")
         if "place" in s:
             found = self._places.named(s["place"])
         elif "category" in s:
             found = self._places.of_kind(s["category"], x, y, s.get("order", "nearest"), s.get("attribute", ""))
         else:
-            return Said(session, say(language, "Where to?", "去哪里？"))
+            return turn.said("Where to?", "去哪里？")
         if not found:
-            return Said(session, say(language, "I find no such place here.", "这里找不到这个地方。"))
-        self.session = session.updated(places=tuple(found), place=found[0])
+            return turn.said("I find no such place here.", "这里找不到这个地方。")
+        turn = turn._replace(session=session.updated(places=tuple(found), place=found[0]))
         if frame.intent == "navigate":
-            return self._set_out(found[0], language)
-        listed = "; ".join(place(language, p, x, y) for p in found)
-        return Said(self.session, say(language, f"I found {listed}.", f"找到：{listed}。"))
+            return self._set_out(turn, found[0])
+        listed = "; ".join(place(turn.language, p, x, y) for p in found)
+        return turn.said(f"I found {listed}.", f"找到：{listed}。")
 
-    def _set_out(self, goal: Place, language: Language) -> Said:
-        name = say(language, goal.name, goal.name_zh)
-        frame = Frame("navigate", {"place": name})
-        changed = msgspec.structs.replace(self.session.vehicle, destination=goal.name.lower())
-        session = self.session.with_vehicle(changed).updated(place=goal, last=frame)
-        told = place(language, goal, *self._position)
-        return Said(session, say(language, f"Navigating to {told}.", f"导航到{told}。"), True)
+    def _set_out(self, turn: Turn, goal: Place) -> Said:
+        frame = Frame("navigate", {"place": say(turn.language, goal.name, goal.name_zh)})
+        changed = msgspec.structs.replace(turn.session.vehicle, destination=goal.name.lower())
+        session = turn.session.with_vehicle(changed).updated(place=goal, last=frame)
+        told = place(turn.language, goal, *self._position)
+        return turn.said(f"Navigating to {told}.", f"导航到{told}。", session, acted=True)
 
-    def _attribute(self, attribute: str, language: Language) -> Said:
-        session, one = self.session, self.session.place
+    def _attribute(self, turn: Turn, attribute: str) -> Said:
+        one = turn.session.place
         if one is None:
-            return Said(session, say(language, "Which place do you mean?", "您指的是哪个地方？"))
-        name = say(language, one.name, one.name_zh)
-        if attribute in ATTRIBUTE:
-            what, has = say(language, *ATTRIBUTE[attribute]), attribute in one.has
-            english = f"Yes, {name} has {what}." if has else f"No, {name} does not have {what}."
-            return Said(session, say(language, english, f"{name}{'有' if has else '没有'}{what}。"))
-        price = [say(language, *p) for p in (("cheap", "便宜"), ("average", "中等"), ("expensive", "偏贵"))][
-            one.price - 1
-        ]
-        km = f"{one.distance(*self._position) / 1000:.1f}"
-        hours = f"{one.opens}:00-{one.closes}:00"
-        facts = {
-            "open": say(language, f"{name} is open {hours}", f"{name}营业时间{hours}"),
-            "hours": say(language, f"{name} is open {hours}", f"{name}营业时间{hours}"),
-            "phone": say(language, f"The number of {name} is {one.phone}", f"{name}的电话是{one.phone}"),
-            "price": say(language, f"{name} is {price}", f"{name}价格{price}"),
-            "address": say(language, f"{name} is at {one.address}", f"{name}在{one.address}"),
-            "distance": say(language, f"{name} is {km} km away", f"{name}距离{km}公里"),
-            "rating": say(language, f"{name} is rated {one.rating} of 5", f"{name}评分{one.rating}"),
-        }
-        told = facts.get(attribute, say(language, f"I do not know that of {name}", f"不清楚{name}的这一点"))
-        return Said(session, told + say(language, ".", "。"))
+            return turn.said("Which place do you mean?", "您指的是哪个地方？")
+        return Said(turn.session, place_fact(turn.language, one, attribute, *self._position))
 
-    def _talk(self, frame: Frame, language: Language) -> Said:
-        session = self.session
-        if frame.intent == "undo":
-            if not session.earlier:
-                return Said(session, say(language, "There is nothing to undo.", "没有可以撤销的操作。"))
-            back = session.updated(vehicle=session.earlier[-1], earlier=session.earlier[:-1])
-            return Said(back, say(language, "Put back as it was.", "已恢复原样。"), True)
-        if frame.intent == "repeat":
-            return Said(session, session.reply or say(language, "I said nothing yet.", "我还没说什么。"))
-        if frame.intent in ("last_warning", "repeat_warning"):
-            told = say(language, *session.warning)
-            return Said(session, told or say(language, "I have not warned of anything.", "还没有发出过警告。"))
-        texts = {
-            "help": (
-                "Ask what is around us, set the climate, or say where to go.",
-                "可以问周围情况、调空调，或说去哪里。",
-            ),
-            "small_talk": ("Glad to be of help.", "很高兴为您服务。"),
-            "set_language": ("Speak as you like, I answer in your language.", "您说哪种语言，我就用哪种回答。"),
-            "confirm": ("Good.", "好的。"),
-            "fragment": ("What do you mean by that?", "您指的是什么？"),
-            "out_of_scope": ("I cannot help with that.", "这个我帮不了您。"),
-        }
-        unknown = ("The vehicle does not tell me that yet.", "车辆还没有提供这项数据。")
-        return Said(session, say(language, *texts.get(frame.intent, unknown)))
+
+def _asked(turn: Turn, frame: Frame) -> Said:
+    """Asks whether to do it; the frame waits for the answer."""
+    english, chinese = REQUEST.get(frame.intent, (frame.intent.replace("_", " "), frame.intent))
+    more = " ".join(v for k, v in frame.slots.items() if k in ("direction", "contact", "content", "speed", "distance"))
+    waiting = turn.session.updated(pending=frame, objects=(), asked=None)
+    return turn.said(f"Shall I {english} {more}".strip() + "?", f"要我{chinese}{more}吗？", waiting)
+
+
+def _do(turn: Turn, frame: Frame) -> Said:
+    before = turn.session.vehicle
+    after = turn.session.with_vehicle(applied(before, frame)).updated(pending=None)
+    return Said(after, done(turn.language, frame, before), True)
+
+
+def _of_scene(turn: Turn, frame: Frame) -> Said:
+    told = answer(frame, turn.view, turn.language)
+    session = turn.session.updated(objects=told.candidates, asked=frame if told.candidates else None)
+    return Said(session, told.text, tracks=told.tracks)
+
+
+def _not_yet(turn: Turn, frame: Frame) -> Said | None:
+    """What is missing before the command can be asked about or done; None: nothing."""
+    intent, view = frame.intent, turn.view
+    if intent == "change_lane" and "direction" not in frame.slots:
+        return turn.said("To the left or to the right?", "向左还是向右？")
+    if intent in ("call", "message") and "contact" not in frame.slots:
+        return turn.said("To whom?", "给谁？")
+    if intent == "follow_vehicle" and not isinstance(ahead := view.ask("vehicle", "ahead"), Found):
+        told = answer(Frame("where_is", {"object": "vehicle", "direction": "ahead"}), view, turn.language)
+        return Said(turn.session, told.text, tracks=told.tracks if isinstance(ahead, Which) else ())
+    if intent == "change_lane" and view.doubt:
+        return Said(turn.session, doubt(turn.language, view.doubt))
+    return None
+
+
+def _talk(turn: Turn, frame: Frame) -> Said:
+    session = turn.session
+    if frame.intent == "undo":
+        if not session.earlier:
+            return turn.said("There is nothing to undo.", "没有可以撤销的操作。")
+        back = session.updated(vehicle=session.earlier[-1], earlier=session.earlier[:-1])
+        return turn.said("Put back as it was.", "已恢复原样。", back, acted=True)
+    if frame.intent == "repeat":
+        nothing = say(turn.language, "I said nothing yet.", "我还没说什么。")
+        return Said(session, session.reply or nothing)
+    if frame.intent in ("last_warning", "repeat_warning"):
+        nothing = say(turn.language, "I have not warned of anything.", "还没有发出过警告。")
+        return Said(session, say(turn.language, *session.warning) or nothing)
+    return turn.said(*_TALK.get(frame.intent, _UNKNOWN))
+
+
+_TALK = {
+    "help": ("Ask what is around us, set the climate, or say where to go.", "可以问周围情况、调空调，或说去哪里。"),
+    "small_talk": ("Glad to be of help.", "很高兴为您服务。"),
+    "set_language": ("Speak as you like, I answer in your language.", "您说哪种语言，我就用哪种回答。"),
+    "confirm": ("Good.", "好的。"),
+    "fragment": ("What do you mean by that?", "您指的是什么？"),
+    "out_of_scope": ("I cannot help with that.", "这个我帮不了您。"),
+}
+_UNKNOWN = ("The vehicle does not tell me that yet.", "车辆还没有提供这项数据。")
 
 
 def _chosen(frame: Frame, objects: tuple[Seen, ...]) -> Seen | None:

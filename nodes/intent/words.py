@@ -69,6 +69,29 @@ def place(language: Language, one: Place, x: float, y: float) -> str:
     return f"{name}, {one.address}, {one.distance(x, y) / 1000:.1f} {unit}"
 
 
+def place_fact(language: Language, one: Place, attribute: str, x: float, y: float) -> str:
+    """One attribute of a place, such as "Yes, Harbour Fuel has a charger." x, y: the vehicle, m, town frame."""
+    name = say(language, one.name, one.name_zh)
+    if attribute in ATTRIBUTE:
+        what, has = say(language, *ATTRIBUTE[attribute]), attribute in one.has
+        english = f"Yes, {name} has {what}." if has else f"No, {name} does not have {what}."
+        return say(language, english, f"{name}{'有' if has else '没有'}{what}。")
+    prices = (("cheap", "便宜"), ("average", "中等"), ("expensive", "偏贵"))
+    price, km = say(language, *prices[one.price - 1]), f"{one.distance(x, y) / 1000:.1f}"
+    hours = f"{one.opens}:00-{one.closes}:00"
+    facts = {
+        "open": (f"{name} is open {hours}", f"{name}营业时间{hours}"),
+        "hours": (f"{name} is open {hours}", f"{name}营业时间{hours}"),
+        "phone": (f"The number of {name} is {one.phone}", f"{name}的电话是{one.phone}"),
+        "price": (f"{name} is {price}", f"{name}价格{price}"),
+        "address": (f"{name} is at {one.address}", f"{name}在{one.address}"),
+        "distance": (f"{name} is {km} km away", f"{name}距离{km}公里"),
+        "rating": (f"{name} is rated {one.rating} of 5", f"{name}评分{one.rating}"),
+    }
+    told = facts.get(attribute, (f"I do not know that of {name}", f"不清楚{name}的这一点"))
+    return say(language, *told) + say(language, ".", "。")
+
+
 def doubt(language: Language, reason: str) -> str:
     """Why one cannot tell."""
     if reason == "no_scene":

@@ -9,6 +9,7 @@ import functools
 from typing import Literal, NamedTuple
 
 from pipeline.core import messages as m
+from pipeline.core import speech
 from pipeline.core.arrays import Payload
 from pipeline.core.truth import TruthBehaviour, TruthObjects, TruthSensor, TruthVisibility
 
@@ -17,12 +18,13 @@ class Topic(NamedTuple):
     """pattern: a name, or `prefix/*` for one per sensor or node.
 
     queue: `lossless` waits in order up to `depth` and then counts losses; `latest` keeps only the newest.
-    role: `sensor` = from outside; `derived` = computed by a node; `truth` = labels; `run` = about the run.
+    role: `sensor` = from outside; `derived` = computed by a node; `truth` = labels; `run` = about the run; `person` =
+    from a person, by whoever is on the bus: a graph that listens needs no publisher of it.
     """
 
     pattern: str
     payload: type[Payload]
-    role: Literal["sensor", "derived", "truth", "run"]
+    role: Literal["sensor", "derived", "truth", "run", "person"]
     queue: Literal["lossless", "latest"]
     depth: int
     recorded: bool
@@ -42,6 +44,10 @@ TOPICS = (
     Topic("detections/*", m.Detections, "derived", "lossless", 64, True, "one detector's output, per sensor"),
     Topic("frames", m.FrameSet, "derived", "lossless", 64, True, "sensors aligned to one reference instant"),
     Topic("scene", m.Scene, "derived", "lossless", 64, True, "fused tracks with weight per sensor"),
+    Topic("text", speech.Utterance, "person", "lossless", 16, False, "what was said; words are never recorded"),
+    Topic("intent", speech.Intent, "derived", "lossless", 16, False, "what an utterance meant"),
+    Topic("reply", speech.Answer, "derived", "lossless", 16, False, "what is answered, and how old the scene was"),
+    Topic("alert", speech.Alert, "derived", "lossless", 16, True, "warnings to speak now, from the scene alone"),
     Topic("truth/objects", TruthObjects, "truth", "lossless", 64, True, "labels; never an input of fusion"),
     Topic("truth/behaviour", TruthBehaviour, "truth", "lossless", 64, True, "manoeuvre and hazard of each object"),
     Topic("truth/visibility/*", TruthVisibility, "truth", "lossless", 64, True, "what each sensor could see"),

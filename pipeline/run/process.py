@@ -16,7 +16,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.messages import FrameSet, Message, NodeStatus, RunInfo, Scene
 from pipeline.core.node import FIRST_LIFE, Life, Node
 from pipeline.core.run_recording import RECORDING_FILE, RunRecording, recording_parts
-from pipeline.core.topics import TOPICS
+from pipeline.core.topics import TOPICS, topic_row
 from pipeline.graph import Context, Instance, Plan, source_of
 from pipeline.run.config import RunClock, RunConfig, load_config
 from pipeline.run.heartbeat import HEARTBEAT_NS
@@ -145,7 +145,11 @@ def heard_by_all(bus: SharedMemoryBus, plan: Plan, topics: Iterable[str]) -> Cal
 
     Nobody says that it is ready before that, and nothing starts before all are: no message is lost at the beginning.
     """
-    missing = {topic: len({i.process for i in plan.subscribers(topic)} | {"record"}) for topic in topics}
+
+    def hear(topic: str) -> int:
+        return len({i.process for i in plan.subscribers(topic)} | ({"record"} if topic_row(topic).recorded else set()))
+
+    missing = {topic: hear(topic) for topic in topics}
 
     def ready() -> bool:
         for topic in [t for t, count in missing.items() if bus.wait_for_subscribers(t, count, 0.0)]:

@@ -20,7 +20,7 @@ GRAPH = load_graph(CONFIGS / "graphs" / "simulated.yaml").with_placement("proces
 @pytest.mark.parametrize("path", sorted((CONFIGS / "graphs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_graph_that_ships_fits_the_demo_rig(path: Path) -> None:
     planned = plan(load_graph(path), DRIVE.rig, DRIVE.topics)
-    assert planned.instances[-1].name == "fuse"
+    assert "fuse" in [instance.name for instance in planned.instances[-2:]]
 
 
 def test_one_detector_per_sensor_and_publishers_come_before_subscribers() -> None:
