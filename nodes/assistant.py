@@ -51,6 +51,16 @@ class Listen:
     def finish(self) -> Iterable[Message]:
         return []
 
+    def view(self, now_ns: int) -> View:
+        """What is seen at ``now_ns``, vehicle time."""
+        scene, scene_ns = self._newest or (None, 0)
+        return View(scene, scene_ns, now_ns, self._settings.scene)
+
+    def forget(self) -> None:
+        """Nothing is seen until the next scene; the conversation stays."""
+        self._newest = None
+        self._warnings = Warnings(self._settings.warnings)
+
     def _look(self, message: Message, scene: Scene) -> list[Message]:
         time_ns = message.stamp.time_ns
         self._newest = (scene, time_ns)
@@ -62,13 +72,12 @@ class Listen:
         return [self._said("alert", message, time_ns, alert(warned))]
 
     def _hear(self, message: Message, heard: Utterance, now_ns: int) -> list[Message]:
-        scene, scene_ns = self._newest or (None, 0)
-        said_ns = message.stamp.time_ns or now_ns or scene_ns
-        view = View(scene, scene_ns, said_ns, self._settings.scene)
+        said_ns = message.stamp.time_ns or now_ns or (self._newest[1] if self._newest else 0)
+        view = self.view(said_ns)
         reply = self.assistant.hear(heard.text, view, heard.partial)
         found = [self._said("intent", message, said_ns, intent(heard, reply))]
         if not heard.partial:
-            age_s = view.age_s if scene is not None else float("nan")
+            age_s = view.age_s if view.scene is not None else float("nan")
             found.append(self._said("reply", message, said_ns, answer(heard, reply, age_s)))
         return found
 

@@ -34,13 +34,13 @@ _FLAGS = (
 class Browser:
     """One page. ``messages``: what its console said; ``requests``: every address it asked for."""
 
-    def __init__(self, width: int = 1600, height: int = 900) -> None:
+    def __init__(self, width: int = 1600, height: int = 900, flags: tuple[str, ...] = ()) -> None:
         assert CHROMIUM is not None
         self._profile = tempfile.mkdtemp()
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
         place = (f"--user-data-dir={self._profile}", f"--window-size={width},{height}")
-        command = [CHROMIUM, *_FLAGS, *place, "about:blank"]
+        command = [CHROMIUM, *_FLAGS, *flags, *place, "about:blank"]
         # Chromium reads commands from descriptor 3 and answers on 4.
         script = f'exec 3<&{to_read} 4>&{to_write}; exec "$@"'
         self._process = subprocess.Popen(

@@ -75,41 +75,41 @@ Answer: TypeAlias = Found | Which | Nothing | CannotTell
 
 
 class View:
-    """What is seen at ``now_ns``, vehicle time. scene: the newest with its instant; None: none has come."""
+    """What is seen at ``now_ns``, vehicle time. scene: the newest, of instant ``time_ns``; None: none has come."""
 
     def __init__(self, scene: Scene | None, time_ns: int, now_ns: int, settings: SceneSettings | None = None) -> None:
         self._settings = settings or SceneSettings()
-        self._scene = scene
+        self.scene = scene
         self.age_s = (now_ns - time_ns) * 1e-9
         self.seen = self._tracks(scene) if scene is not None else []
 
     @property
     def doubt(self) -> str:
         """Why not to rely on it; empty where one may."""
-        if self._scene is None:
+        if self.scene is None:
             return "no_scene"
         if not 0 <= self.age_s <= self._settings.fresh_s:
             return "stale"
         for name, health, fault in zip(
-            self._scene.sensors, self._scene.sensor_health, self._scene.sensor_fault, strict=False
+            self.scene.sensors, self.scene.sensor_health, self.scene.sensor_fault, strict=False
         ):
             if health < self._settings.healthy:
                 return f"sensor:{name}:{fault}"
-        if self._scene.missing:
-            sensor, _, reason = self._scene.missing[0].partition(":")
+        if self.scene.missing:
+            sensor, _, reason = self.scene.missing[0].partition(":")
             return f"sensor:{sensor}:{reason.strip()}"
         return ""
 
     def sensors(self) -> dict[str, str]:
         """Sensor -> what ails it, empty for nothing."""
-        if self._scene is None:
+        if self.scene is None:
             return {}
-        ails = dict.fromkeys(self._scene.sensors, "")
+        ails = dict.fromkeys(self.scene.sensors, "")
         for name, health, fault in zip(
-            self._scene.sensors, self._scene.sensor_health, self._scene.sensor_fault, strict=False
+            self.scene.sensors, self.scene.sensor_health, self.scene.sensor_fault, strict=False
         ):
             ails[name] = (fault or "degraded") if health < self._settings.healthy else ""
-        return ails | {m.partition(":")[0]: m.partition(":")[2].strip() for m in self._scene.missing}
+        return ails | {m.partition(":")[0]: m.partition(":")[2].strip() for m in self.scene.missing}
 
     def ask(self, kind: str | None = None, direction: str | None = None) -> Answer:
         """The one object of that kind there. kind: a class, or "vehicle"; None = whatever it is."""

@@ -25,6 +25,7 @@ from pipeline.cli import (
     realism,
     robustness,
     say,
+    serve,
     simulate,
     train,
     why,
@@ -54,6 +55,7 @@ app.command()(why.why)
 app.command()(language.evaluate_language)
 app.command()(look.view)
 app.command()(say.say)
+app.command()(serve.serve)
 app.command()(machine.doctor)
 app.add_typer(calibrate.calibrate, name="calibrate")
 app.add_typer(train.train, name="train")

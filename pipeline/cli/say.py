@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -14,11 +13,11 @@ from rich.console import Console
 
 from nodes.assistant import Listen
 from nodes.intent.assistant import Assistant
-from pipeline.core.errors import BadInput
-from pipeline.core.messages import Message, Scene, Stamp
-from pipeline.core.run_recording import RunRecording
+from nodes.talk.conversation import as_plain
+from pipeline.core.messages import Message, Stamp
 from pipeline.core.speech import MAX_TEXT, Answer, Intent, Utterance
 from pipeline.run.ask import asking
+from pipeline.run.scenes import recorded_scenes
 
 
 def say(
@@ -42,19 +41,6 @@ def say(
             continue
         understood = ", ".join(" ".join([m.intent, *(f"{k}={v}" for k, v in m.slots.items())]) for m in meant.meanings)
         console.print(f"[dim]> {text}   ({understood})[/dim]\n{reply.text}")
-
-
-def as_plain(meant: Intent, reply: Answer) -> dict[str, Any]:
-    """What was meant and the reply, as JSON shows them. scene_age_s is null where there is no scene."""
-    return {
-        "language": reply.language,
-        "frames": [msgspec.to_builtins(meaning) for meaning in meant.meanings],
-        "reply": reply.text,
-        "acted": reply.acted,
-        "tracks": reply.tracks,
-        "waits": reply.waits,
-        "scene_age_s": None if math.isnan(reply.scene_age_s) else round(reply.scene_age_s, 3),
-    }
 
 
 def asked(listen: Listen, text: str, said_ns: int) -> tuple[Intent, Answer]:
@@ -82,10 +68,7 @@ def _to_recording(run: Path | None, at: float, texts: Iterator[str]) -> Iterator
 
 def until(listen: Listen, run: Path, at: float) -> int:
     """Show ``listen`` the run's scenes up to that second; the vehicle time then. Raises BadInput: it holds no scene."""
-    with RunRecording(run) as recording:
-        scenes = [message for message in recording.messages(["scene"]) if isinstance(message.payload, Scene)]
-    if not scenes:
-        raise BadInput(run, "scene", "a run with fused scenes", "none")
+    scenes = recorded_scenes(run)
     now_ns = scenes[0].stamp.time_ns + round(at * 1e9)
     for message in scenes:
         if message.stamp.time_ns <= now_ns:
