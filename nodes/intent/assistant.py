@@ -46,11 +46,13 @@ class Said(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one frame is answered from: the session as the frames before it left it, what is seen, the language."""
+    """What one frame is answered from: the session as the frames before it left it, what is seen, the language. leans:
+    it was an ellipsis before the session made it whole."""
 
     session: Session
     view: View
     language: Language
+    leans: bool = False
 
     def said(self, english: str, chinese: str, session: Session | None = None, acted: bool = False) -> Said:
         return Said(session or self.session, say(self.language, english, chinese), acted)
@@ -83,8 +85,8 @@ class Assistant:
         texts: list[str] = []
         acted: list[str] = []
         tracks: list[int] = []
-        for frame in frames:
-            turn = Turn(session, view, understood.language)
+        for said_so, frame in zip(understood.frames, frames, strict=True):
+            turn = Turn(session, view, understood.language, leans=said_so.intent == "fragment")
             said = self._refused(turn, frame, understood) or self._one(turn, frame)
             session = said.session
             texts.append(said.text)
@@ -110,10 +112,9 @@ class Assistant:
         if intent in ("deny", "cancel"):
             kept = session.updated(pending=None, objects=(), asked=None)
             return turn.said("All right, I leave it.", "好的，不做了。", kept)
-        if session.objects and session.asked and (chosen := _chosen(frame, session.objects)):
-            told = about(session.asked.intent, chosen, turn.view, turn.language)
-            bound = session.updated(objects=(), asked=None, object_id=chosen.track_id, last=session.asked)
-            return Said(bound, told.text, tracks=told.tracks)
+        answers = turn.leans or intent in ("select", "what_is", "where_is")  # else it is a question of its own
+        if session.asked and answers and (chosen := _chosen(frame, session.objects)):
+            return _bound(turn, session.asked, chosen)
         last = frame if intent in LEANS_ON else session.last
         turn = turn._replace(session=session.updated(pending=None, objects=(), asked=None, last=last))
         if intent in _OF_SCENE:
@@ -185,6 +186,18 @@ def _do(turn: Turn, frame: Frame) -> Said:
     before = turn.session.vehicle
     after = turn.session.with_vehicle(applied(before, frame)).updated(pending=None)
     return Said(after, done(turn.language, frame, before), True)
+
+
+def _bound(turn: Turn, asked: Frame, chosen: Seen) -> Said:
+    """The question answered about the object chosen, as it is seen now."""
+    bound = turn.session.updated(objects=(), asked=None, object_id=chosen.track_id, last=asked)
+    now = next((one for one in turn.view.seen if one.track_id == chosen.track_id), None)
+    if turn.view.doubt in ("no_scene", "stale"):
+        return Said(bound, doubt(turn.language, turn.view.doubt))
+    if now is None:
+        return turn.said("I no longer see it.", "已经看不到了。", bound)
+    told = about(asked.intent, now, turn.view, turn.language)
+    return Said(bound, told.text, tracks=told.tracks)
 
 
 def _of_scene(turn: Turn, frame: Frame) -> Said:

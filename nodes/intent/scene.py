@@ -118,6 +118,7 @@ class View:
         found = self.all_of(kind, direction)
         if not found:
             return CannotTell(self.doubt) if self.doubt else Nothing(self.age_s)
+        found = _distinct(found)
         if direction in ("ahead", "behind"):  # who drives in our lane is meant before who stands beside the road
             in_lane = [s for s in found if abs(s.left) < 2.0]
             found = in_lane or found
@@ -159,3 +160,13 @@ class View:
                 )
             )
         return sorted(out, key=lambda s: s.distance)
+
+
+def _distinct(found: list[Seen]) -> list[Seen]:
+    """Without those that lie within another: one object that two tracks hold is not asked about as if it were two."""
+    kept: list[Seen] = []
+    for one in found:
+        reach = 2.0 if one.kind in VEHICLES else 0.6
+        if all(math.hypot(one.forward - o.forward, one.left - o.left) > reach for o in kept):
+            kept.append(one)
+    return kept

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from nodes.intent.scene import SceneSettings, Seen, View
-from nodes.intent.words import kind, side
-from pipeline.core.messages import Scene
+from nodes.intent.words import SIDE, kind, side
+from pipeline.core.messages import CLASSES, Scene
 
 _FRONT_M = 3.7  # from the rear axle to the bumper
 
@@ -114,7 +114,16 @@ def time_to_collision(scene: Scene, ego_velocity: np.ndarray, miss_m: float) -> 
     return np.where((nearest_s > 0) & np.isfinite(nearest_s) & (miss < miss_m), np.maximum(gap_s, 0.0), np.inf)
 
 
+def sentences() -> list[tuple[str, str]]:
+    """All that a warning can say, English and Chinese: to be rendered before it is needed."""
+    return [_said(level, name, where) for level in (1, 2) for name in CLASSES for where in SIDE]
+
+
 def _worded(level: int, one: Seen, seconds: float) -> Warned:
-    english = f"{'Brake! ' if level == 2 else 'Caution, '}{kind('en', one.kind)} {side('en', one.side)}."
-    chinese = f"{'刹车！' if level == 2 else '注意，'}{side('zh', one.side)}{kind('zh', one.kind)}。"
-    return Warned(level, one.track_id, float(seconds), english, chinese)
+    return Warned(level, one.track_id, float(seconds), *_said(level, one.kind, one.side))
+
+
+def _said(level: int, name: str, where: str) -> tuple[str, str]:
+    english = f"{'Brake! ' if level == 2 else 'Caution, '}{kind('en', name)} {side('en', where)}."
+    chinese = f"{'刹车！' if level == 2 else '注意，'}{side('zh', where)}{kind('zh', name)}。"
+    return english, chinese

@@ -17,6 +17,7 @@ from pipeline.cli import (
     demo,
     evaluate,
     faults,
+    grounding,
     language,
     live,
     look,
@@ -53,6 +54,7 @@ app.command()(evaluate.compare)
 app.command()(robustness.robustness)
 app.command()(why.why)
 app.command()(language.evaluate_language)
+app.command()(grounding.evaluate_grounding)
 app.command()(look.view)
 app.command()(say.say)
 app.command()(serve.serve)

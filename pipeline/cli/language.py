@@ -12,11 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from nodes.intent.language.classifier import load
+from nodes.intent.language.tagger import spans
+from nodes.intent.language.text import normalise
 from nodes.intent.language.understand import WEIGHTS, Understanding
-from nodes.intent.training.corpus import clinc, snips, written
+from nodes.intent.training.corpus import clinc, snips, snips_slots, written
 from nodes.intent.training.fit import fit
+from nodes.intent.training.fit_tagger import TaggerFit, fit_tagger
 from nodes.intent.training.score import score_in_car
-from pipeline.evaluate.language import confusion_plot, labels_score, rejection
+from pipeline.evaluate.language import confusion_plot, labels_score, rejection, spans_f1
 
 
 def evaluate_language(
@@ -43,7 +46,7 @@ def evaluate_language(
         figures[f"in_car_{language}"] = {k: v for k, v in msgspec.to_builtins(score).items() if k != "wrong"}
         confusion_plot(score.confusions, out / f"confusion_{language}.png", f"in-car set, {language}, held out")
     if language_data is not None:
-        figures["snips_dev"] = _snips(language_data)
+        figures["snips_dev"] = _snips(language_data) | _snips_slots(language_data)
         figures["clinc150_val"] = _clinc(language_data)
     (out / "language.json").write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
     if as_json:
@@ -62,6 +65,18 @@ def _snips(folder: Path) -> dict[str, float]:
     model = fit([text for text, _ in train], [label for _, label in train])
     found = [model.labels[int(np.argmax(model.logits(text)))] for text, _ in dev]
     return {"accuracy": labels_score(found, [label for _, label in dev])}
+
+
+def _snips_slots(folder: Path) -> dict[str, float]:
+    """The tagger is told the intent that the classifier finds, not the true one."""
+    train, dev = snips_slots(folder / "snips", "train"), snips_slots(folder / "snips", "dev")
+    words = fit([normalise(" ".join(s.tokens)) for s in train], [s.intent for s in train])
+    tagger = fit_tagger(train, TaggerFit(buckets=1 << 18))
+    found = []
+    for sentence in dev:
+        intent = words.labels[int(np.argmax(words.logits(normalise(" ".join(sentence.tokens)))))]
+        found.append(spans(tagger.tag(sentence.tokens, intent)))
+    return {"slots_f1": spans_f1(found, [spans(s.tags) for s in dev])}
 
 
 def _clinc(folder: Path) -> dict[str, float]:

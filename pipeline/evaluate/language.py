@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import matplotlib
 
@@ -18,6 +19,17 @@ Floats = npt.NDArray[np.floating]
 def labels_score(found: Sequence[str], truth: Sequence[str]) -> float:
     """Share of labels that are right."""
     return float(np.mean([a == b for a, b in zip(found, truth, strict=True)]))
+
+
+Span: TypeAlias = tuple[str, int, int]
+"""Slot, first token, behind the last."""
+
+
+def spans_f1(found: Sequence[set[Span]], truth: Sequence[set[Span]]) -> float:
+    """F1 of slots over all sentences: a slot counts where its name and both its ends are right."""
+    right = sum(len(a & b) for a, b in zip(found, truth, strict=True))
+    total = sum(map(len, found)) + sum(map(len, truth))
+    return 2 * right / total if total else 1.0
 
 
 def rejection(inside: Floats, right: npt.NDArray[np.bool_], outside: Floats, keep: float = 0.91) -> dict[str, float]:

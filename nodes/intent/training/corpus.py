@@ -29,6 +29,14 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held_out: bool = False
 
 
+class Tagged(NamedTuple):
+    """One sentence: its tokens, their BIO tags and what the whole means."""
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+    intent: str
+
+
 class Example(NamedTuple):
     """One training sentence, normalised. action: value of that slot, "none" without. weight: how much it counts."""
 
@@ -91,6 +99,15 @@ def snips(folder: Path, split: str) -> list[tuple[str, str]]:
         read_text(folder / split / "seq.in").splitlines(), read_text(folder / split / "label").splitlines(), strict=True
     )
     return [(normalise(text), label.strip()) for text, label in lines]
+
+
+def snips_slots(folder: Path, split: str) -> list[Tagged]:
+    """Sentences of SNIPS with the BIO tag of each token, lower case. Raises BadInput where it is not there."""
+    rows = (read_text(folder / split / name).splitlines() for name in ("seq.in", "seq.out", "label"))
+    return [
+        Tagged(tuple(words.lower().split()), tuple(tags.split()), label.strip())
+        for words, tags, label in zip(*rows, strict=True)
+    ]
 
 
 def clinc(folder: Path, split: str) -> list[tuple[str, str]]:

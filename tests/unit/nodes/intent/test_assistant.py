@@ -117,10 +117,28 @@ def test_two_alike_are_asked_about_and_the_answer_binds() -> None:
     assert assistant.session.object_id == 11
 
 
+def test_the_answer_is_about_what_is_seen_by_then() -> None:
+    assistant = Assistant()
+    assistant.hear("how far is the pedestrian", fresh(("pedestrian", 2, 10), ("pedestrian", 2, -11)))
+    later = assistant.hear("the one on the right", fresh(("pedestrian", 2, 10), ("pedestrian", 2, -16)))
+    assert "16 m" in later.text
+    assistant.hear("how far is the pedestrian", fresh(("pedestrian", 2, 10), ("pedestrian", 2, -11)))
+    assert "no longer" in assistant.hear("the one on the right", fresh(("pedestrian", 2, 10))).text
+    assistant.hear("how far is the pedestrian", fresh(("pedestrian", 2, 10), ("pedestrian", 2, -11)))
+    assert "cannot tell" in assistant.hear("the one on the right", fresh(("pedestrian", 2, 10), age_s=9)).text
+
+
+def test_a_question_of_its_own_is_no_answer_to_what_was_asked() -> None:
+    assistant, view = Assistant(), fresh(("pedestrian", 2, 10), ("pedestrian", 2, -11))
+    assistant.hear("how far is the pedestrian", view)
+    assert "km/h" in assistant.hear("how fast is the pedestrian on the left", view).text
+
+
 @pytest.mark.parametrize(
     ("view", "kind"),
     [
         (fresh(("truck", 20, 0), ("truck", 60, 0)), Found),
+        (fresh(("truck", 20, 8), ("truck", 20.5, 8.5)), Found),  # one that two tracks hold
         (fresh(("truck", 20, 8), ("truck", 21, -8)), Which),
         (fresh(("car", 20, 0)), Nothing),
         (fresh(("car", 20, 0), health=0.1), CannotTell),

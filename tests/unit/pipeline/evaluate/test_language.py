@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.evaluate.language import confusion_plot, labels_score, rejection
+from pipeline.evaluate.language import confusion_plot, labels_score, rejection, spans_f1
 
 
 def test_accuracy_is_the_share_of_equal_labels() -> None:
     assert labels_score(["a", "b", "c", "d"], ["a", "b", "x", "d"]) == 0.75
+
+
+def test_a_slot_is_right_where_its_name_and_both_ends_are() -> None:
+    truth = [{("artist", 1, 3), ("city", 5, 6)}, set()]
+    assert spans_f1([{("artist", 1, 3), ("city", 5, 7)}, {("city", 0, 1)}], truth) == pytest.approx(2 / 5)
+    assert spans_f1(truth, truth) == 1.0
 
 
 def test_rejection_keeps_as_many_as_asked_and_rejects_what_is_below() -> None:
