@@ -139,6 +139,14 @@ def measurements(frames: FrameSet, time_ns: int, modalities: Collection[str]) ->
     )
 
 
+def unusable(z: Measurements, frames: FrameSet, modalities: Collection[str]) -> IntArray:
+    """(S,) detections of each slot that are not among its `measurements`, because they cannot be filtered."""
+    used = [slot.detections is not None and slot.modality in modalities for slot in frames.slots]
+    said = [len(slot.detections) if slot.detections is not None else 0 for slot in frames.slots]
+    left = np.bincount(z.sensor, minlength=len(frames.slots))
+    return np.where(used, np.array(said, dtype=np.int64) - left, 0)
+
+
 class _Columns:
     """Fields of several sensors' detections, one below the other, float64; once ``rows`` is set, only those."""
 

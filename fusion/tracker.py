@@ -29,7 +29,17 @@ from fusion.association import (
 from fusion.existence import ExistenceSettings, Looks, Visibility
 from fusion.field_of_view import FieldOfView, in_view
 from fusion.kalman import Groups, Innovation, fuse, innovate, predict, shared_bias
-from fusion.measurements import BoolArray, FloatArray, IntArray, Measurements, join, measurements, seconds, take
+from fusion.measurements import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Measurements,
+    join,
+    measurements,
+    seconds,
+    take,
+    unusable,
+)
 from fusion.noise import NominalSettings
 from fusion.shape import ShapeSettings
 from fusion.snapshots import State, pack, unpack
@@ -101,6 +111,7 @@ class Tracker:
     def meet(self, frames: FrameSet, time_ns: int) -> Encounter:
         """The first half of a step: which detection belongs to which track, old or just started."""
         z = measurements(frames, time_ns, self.settings.modalities)
+        refused = unusable(z, frames, self.settings.modalities)
         dt, ego_motion = self._advance(time_ns, frames)
         z = self.weigher.expect(without_duplicates(z, self.settings.association.duplicate_m), frames)
         row, column, certainty = assign(self._candidates(self._tracks, z), z)
@@ -118,7 +129,7 @@ class Tracker:
         looks = self._looks(tracks, row, z, frames)
         evidence = existence.frame_evidence(looks, self.settings.existence)
         seen = self._compare(tracks, row, z)
-        return Encounter(frames, time_ns, dt, tracks, row, z, seen, looks, evidence, unpaired, ego_motion)
+        return Encounter(frames, time_ns, dt, tracks, row, z, seen, looks, evidence, unpaired, ego_motion, refused)
 
     def settle(self, met: Encounter, verdict: Verdict) -> Scene:
         """The second half: fuse the pairs as they are believed, and see which tracks live on."""
@@ -137,7 +148,7 @@ class Tracker:
         information = precision_brought(met, verdict)
         lives = self.endings(tracks, believed, met.looks.hit) == 0
         self._tracks = take(tracks, lives)
-        return self._scene(met.frames, believed[lives], information[lives], verdict)
+        return self._scene(met, believed[lives], information[lives], verdict)
 
     def snapshot(self) -> bytes:
         return pack(State(
@@ -258,7 +269,8 @@ class Tracker:
         ending[surplus] = Ending.SURPLUS
         return ending
 
-    def _scene(self, frames: FrameSet, evidence: FloatArray, information: FloatArray, verdict: Verdict) -> Scene:
+    def _scene(self, met: Encounter, evidence: FloatArray, information: FloatArray, verdict: Verdict) -> Scene:
+        frames = met.frames
         probability = existence.probability(evidence)
         shown = probability >= self.settings.existence.publish
         tracks, information, thought = take(self._tracks, shown), information[shown], verdict.sensors
@@ -281,6 +293,8 @@ class Tracker:
             coasted=tracks.coasted.astype(np.int32),
             sensor_health=np.zeros(0, np.float32) if thought is None else thought.fault[:, 0].astype(np.float32),
             sensor_fault=() if thought is None else thought.names(),
+            unusable=met.unusable.astype(np.int32),
+            weather=np.zeros(0, np.float32) if thought is None else thought.weather.astype(np.float32),
         )
 
 

@@ -45,7 +45,8 @@ class Encounter(NamedTuple):
 
     tracks: M, predicted to ``time_ns``, those just started last. row (N,): the track of detection i of ``z``. seen:
     detection against prediction. looks: who could see what. evidence (M,): log-odds that this frame set brings, as the
-    filter weighs it. unpaired (S,): detections of each sensor that belong to no track. ego_motion (3,): velocity of the
+    filter weighs it. unpaired (S,): detections of each sensor that belong to no track; unusable (S,): those that could
+    not be filtered. ego_motion (3,): velocity of the
     vehicle since the last frame set, x and y of the odom frame, m/s, and its yaw rate, rad/s; 0 where there was none.
     """
 
@@ -60,17 +61,20 @@ class Encounter(NamedTuple):
     evidence: FloatArray
     unpaired: IntArray
     ego_motion: FloatArray
+    unusable: IntArray
 
 
 @dataclasses.dataclass(frozen=True)
 class SensorVerdict:
     """What is thought of S sensors. faults: F names, the first is that of health. fault (S, F): probabilities. alarm
-    (S,): the fault that is sure enough to be named, 0 = none.
+    (S,): the fault that is sure enough to be named, 0 = none. weather (W,): probability of each of
+    `pipeline.core.heads.WEATHERS`, empty where nothing is thought of it.
     """
 
     faults: tuple[str, ...]
     fault: FloatArray
     alarm: IntArray
+    weather: FloatArray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     def names(self) -> tuple[str, ...]:
         """(S,) the fault that each sensor is named to have, "" for none."""

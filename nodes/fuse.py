@@ -6,6 +6,8 @@ import logging
 from collections.abc import Collection, Iterable
 
 from fusion.fuser import Fuser
+from fusion.heads.heads import Heads
+from pipeline.core.heads import WeatherHead
 from pipeline.core.messages import FrameSet, Message, Progress, Stamp
 
 _log = logging.getLogger(__name__)
@@ -23,11 +25,13 @@ class Fuse:
 
     Args:
         pass_over: epoch and index of the frame sets that the run which is followed never got to fuse.
+        heads: read each scene; what they say stands in it and goes out on `heads/*`.
     """
 
-    def __init__(self, fuser: Fuser, pass_over: Collection[tuple[int, int]] = ()) -> None:
+    def __init__(self, fuser: Fuser, pass_over: Collection[tuple[int, int]] = (), heads: Heads | None = None) -> None:
         self._fuser = fuser
         self._pass_over = pass_over
+        self._heads = heads
         self._last: tuple[int, int] | None = None  # epoch and index of the newest frame set
         self.duplicates = 0
         self.skipped = 0
@@ -63,7 +67,15 @@ class Fuse:
         except Exception:
             yield progress  # the instant is over all the same: what feeds the run must not wait for it
             raise
-        yield Message("scene", stamp, scene.updated(skipped=skipped) if skipped else scene)
+        if skipped:
+            scene = scene.updated(skipped=skipped)
+        if self._heads is not None:
+            scene = scene.updated(heads=self._heads.step(scene, stamp.time_ns, stamp.epoch))
+        yield Message("scene", stamp, scene)
+        if scene.heads is not None:
+            yield Message("heads/tracks", stamp, scene.heads)
+        if self._heads is not None and len(scene.weather):
+            yield Message("heads/weather", stamp, WeatherHead(index=scene.index, probability=scene.weather))
         yield progress
 
     def tick(self, now_ns: int) -> Iterable[Message]:

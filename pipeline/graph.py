@@ -19,6 +19,7 @@ from fusion.field_of_view import fields_of_view
 from fusion.fuser import Fuser
 from fusion.graph.ablation import AblatedSettings, Part
 from fusion.graph.weigher import GraphSettings
+from fusion.heads.heads import Heads, HeadsSettings
 from fusion.tracker import Tracker, TrackerSettings
 from nodes.align import Align, AlignSettings
 from nodes.assistant import AssistantSettings, Listen
@@ -142,19 +143,25 @@ class AlignNode(Settings, frozen=True, tag_field="node", tag="align"):
 
 
 class FuseNode(Settings, frozen=True, tag_field="node", tag="fuse"):
-    """The fusion step, in this process or in a supervised Ray actor; the scenes are the same to the byte."""
+    """The fusion step, in this process or in a supervised Ray actor; the scenes are the same to the byte.
+
+    heads: read the scenes, in this process; none where it is not given.
+    """
 
     settings: TrackerSettings = TrackerSettings()
+    heads: HeadsSettings | None = None
     placement: Literal["process", "ray"] = "process"
     process: str = "fuse"
 
     def instances(self, rig: Rig) -> Iterator[Instance]:
         def make(context: Context) -> Node:
+            heads = None if self.heads is None else Heads(self.heads)
             if self.placement == "ray" and context.remote_fuser is not None:
-                return Fuse(context.remote_fuser(self._for(context.rig)), context.unfused)
-            return Fuse(self.fuser(context.rig, context.life), context.unfused)
+                return Fuse(context.remote_fuser(self._for(context.rig)), context.unfused, heads)
+            return Fuse(self.fuser(context.rig, context.life), context.unfused, heads)
 
-        yield Instance("fuse", self.process, ("frames",), ("scene", "progress"), make)
+        of_heads = () if self.heads is None else ("heads/tracks", "heads/weather")
+        yield Instance("fuse", self.process, ("frames",), ("scene", "progress", *of_heads), make)
 
     def fuser(self, rig: Rig, life: Life = FIRST_LIFE) -> Fuser:
         """The fuser itself, in this process."""
@@ -323,7 +330,7 @@ def _chosen(sensors: tuple, names: tuple[str, ...], rig: Rig) -> tuple:  # type:
 
 
 def _replaced(node: FuseNode, placement: Literal["process", "ray"]) -> FuseNode:
-    return FuseNode(settings=node.settings, placement=placement, process=node.process)
+    return msgspec.structs.replace(node, placement=placement)
 
 
 def _in_order(instances: list[Instance], source: object) -> list[Instance]:

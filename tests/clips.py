@@ -13,6 +13,11 @@ from pipeline.core.settings import load_yaml
 _RIG = Path(__file__).resolve().parents[1] / "configs" / "rigs" / "demo.yaml"
 
 
+def rig() -> Rig:
+    """The demo's."""
+    return load_yaml(_RIG, Rig)
+
+
 def small_clip(seed: int, seconds: float = 2.0, faults: tuple[FaultSpan, ...] = ()) -> Clip:
     """Quick traffic as the demo's rig detects it, ten frame sets a second."""
-    return draw_clip(random_traffic(seed, seconds), load_yaml(_RIG, Rig), seed, faults)
+    return draw_clip(random_traffic(seed, seconds), rig(), seed, faults)

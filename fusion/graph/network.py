@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from fusion.graph.inputs import PAIR, SENSOR, TRACK
 from fusion.graph.polar import PAIR_MOTION, TRACK_MOTION
 from fusion.graph.registration import LAG_UNIT, TURN_UNIT
-from fusion.graph.weigher import FAULTS, WEATHERS
+from fusion.graph.weigher import FAULTS
+from pipeline.core.heads import WEATHERS
 
 WIDTH = 48
 """Numbers that are remembered of a track, and of a sensor."""

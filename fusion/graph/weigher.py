@@ -17,18 +17,18 @@ from fusion.graph.inputs import GraphInput, graph_input
 from fusion.graph.polar import pair_motion, track_motion
 from fusion.graph.registration import REMEMBERED, accumulate, carried
 from fusion.kalman import Innovation
-from fusion.measurements import FloatArray, Measurements
+from fusion.measurements import BoolArray, FloatArray, Measurements
 from fusion.per_sensor import PerSensor
 from fusion.sight import sight_axes, stretch
 from fusion.weigher import Encounter, SensorVerdict, Shares, Verdict
 from pipeline.core.errors import BadInput
+from pipeline.core.heads import WEATHERS
 from pipeline.core.messages import FrameSet
 
 FAULTS = ("healthy", "absent", "blind", "noisy", "misaligned", "mistimed", "stuck")
 """What may ail a sensor. blind: sees less than it should. noisy: reports what is not there. stuck: repeats itself."""
 INFLATION = "inflation"
 """Key of the model file's metadata: factor on published covariances, found on drives kept apart."""
-WEATHERS = ("clear", "fog", "rain", "snow")
 _RADIAL = 5  # column of `Measurements`
 
 
@@ -68,6 +68,7 @@ class Graph:
         sums = follow(sums, told["fault"], met.dt, self._threshold)
         self.sensors.values[rows] = np.concatenate([told["next_sensor_memory"], remembered, sums], axis=1)
         share = self._settings.of(met.frames)[met.z.sensor]
+        weather = _together(told["weather"], met.looks.looked)
         odds = np.log(share / (1.0 - share)) + told["white"]
         fault = np.exp(told["fault"] - told["fault"].max(axis=1, keepdims=True))
         return Verdict(
@@ -79,7 +80,9 @@ class Graph:
             memory=told["next_track_memory"],
             say=self._settings.existence,
             inflation=self._inflation,
-            sensors=SensorVerdict(FAULTS, fault / fault.sum(axis=1, keepdims=True), named(sums, self._threshold)),
+            sensors=SensorVerdict(
+                FAULTS, fault / fault.sum(axis=1, keepdims=True), named(sums, self._threshold), weather
+            ),
         )
 
     def learn(self, met: Encounter, left: object) -> None:
@@ -109,9 +112,16 @@ class Graph:
         n = np.zeros(0)
         return {
             "log_scale": np.zeros((0, 3)), "bias": np.zeros((0, 2)), "white": n, "class_trust": n, "evidence": n,
-            "fault": np.zeros((len(memory), len(FAULTS))),
+            "fault": np.zeros((len(memory), len(FAULTS))), "weather": np.zeros((len(memory), len(WEATHERS))),
             "next_track_memory": np.zeros((0, self.memory)), "next_sensor_memory": memory,
         }  # fmt: skip
+
+
+def _together(votes: FloatArray, looked: BoolArray) -> FloatArray:
+    """(W,) probabilities from logits (S, W) of the sensors that looked: they see one sky, so their mean counts."""
+    mean = votes[looked].mean(axis=0) if looked.any() else np.zeros(votes.shape[1])
+    likely = np.exp(mean - mean.max())
+    return np.asarray(likely / likely.sum())
 
 
 class FourColumns(NamedTuple):

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from pipeline.core.bounded import read_npz
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import C, Detections, FrameSet, SensorSlot
-from pipeline.core.truth import TruthObjects
+from pipeline.core.truth import MANOEUVRES, TruthObjects
 
-SCHEMA = 1
+SCHEMA = 2
+_NO_BEHAVIOUR = 1  # the schema before, without `Clip.behaviour`; still read
 Modality = Literal["camera", "lidar", "radar"]
 
 MISSING = ("", "no_message", "silent", "late", "not_due")
@@ -60,6 +61,12 @@ TRUTH_COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
     "visibility": ("<f4", ()),
 }
 """As in `TruthObjects`, odom frame, at the reference instant."""
+BEHAVIOUR_COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "manoeuvre": ("<i4", ()),
+    "hazard": ("i1", ()),
+    "time_to_collision": ("<f4", ()),
+}
+"""As in `TruthBehaviour`, of each row of the truth; manoeuvre and hazard are -1 and the time NaN where nobody knows."""
 _MAX_BYTES = 4 << 30
 _MAX_HEADER = 1 << 20
 
@@ -94,7 +101,8 @@ class Clip:
     slot_time_ns, sequence: (T, S) of the message taken, vehicle clock. missing: (T, S) index into `MISSING`.
     origin: (T, S, 3) of the sensor, ego frame of the instant. ambiguity: (S,) m/s, 0 = none.
     first: (T S + 1,) row of the first detection of each slot, in order of frame and sensor. detections: (N, ...) by
-    `DETECTION_COLUMNS`. truth_first: (T + 1,); truth: (M, ...) by `TRUTH_COLUMNS`.
+    `DETECTION_COLUMNS`. truth_first: (T + 1,); truth: (M, ...) by `TRUTH_COLUMNS`; behaviour: of the same rows, by
+    `BEHAVIOUR_COLUMNS`.
     """
 
     name: str
@@ -113,6 +121,7 @@ class Clip:
     detections: Columns
     truth_first: npt.NDArray[np.int64]
     truth: Columns
+    behaviour: Columns
     faults: tuple[FaultSpan, ...] = ()
 
     def __len__(self) -> int:
@@ -182,6 +191,16 @@ class Clip:
         )
 
 
+def unknown_behaviour(rows: int) -> Columns:
+    """What stands in `Clip.behaviour` where nobody knows."""
+    unknown = np.full(rows, -1)
+    return {
+        "manoeuvre": unknown.astype(np.int32),
+        "hazard": unknown.astype(np.int8),
+        "time_to_collision": np.full(rows, np.nan, np.float32),
+    }
+
+
 def save_clip(clip: Clip, path: Path) -> None:
     """Write the file; it appears under its name only when it is whole."""
     header = _Header(
@@ -191,6 +210,7 @@ def save_clip(clip: Clip, path: Path) -> None:
     arrays = {name: getattr(clip, name) for name in _PLAIN}
     arrays |= {f"detections/{name}": column for name, column in clip.detections.items()}
     arrays |= {f"truth/{name}": column for name, column in clip.truth.items()}
+    arrays |= {f"behaviour/{name}": column for name, column in clip.behaviour.items()}
     whole = io.BytesIO()
     np.savez(whole, header=np.frombuffer(msgspec.json.encode(header), np.uint8), **arrays)
     partial = path.with_suffix(".partial")
@@ -199,33 +219,37 @@ def save_clip(clip: Clip, path: Path) -> None:
 
 
 def load_clip(path: Path) -> Clip:
-    """Read a clip.
+    """Read a clip; one of the schema before has no behaviour, and so an unknown one.
 
     Raises:
-        BadInput: not a clip of this schema, too large, or arrays that do not fit together.
+        BadInput: not a clip of these schemas, too large, or arrays that do not fit together.
     """
-    arrays = read_npz(path, _fields(), _MAX_BYTES, same_length=False)
-    head = arrays.pop("header")
-    if len(head) > _MAX_HEADER:
-        raise BadInput(path, "header", f"at most {_MAX_HEADER} bytes", len(head))
-    try:
-        header = msgspec.json.decode(head.tobytes(), type=_Header)
-    except msgspec.DecodeError as error:
-        raise BadInput(path, "header", "that of a clip", error) from error
-    if header.schema != SCHEMA:
-        raise BadInput(path, "schema", str(SCHEMA), header.schema)
-    _check(arrays, len(header.sensors), path)
+    header = _header(path)
+    arrays = read_npz(path, _fields(schema=header.schema), _MAX_BYTES, same_length=False)
+    _check(arrays, len(header.sensors), header.schema, path)
     sections: dict[str, Columns] = {
         part: {name.partition("/")[2]: a for name, a in arrays.items() if name.startswith(f"{part}/")}
-        for part in ("detections", "truth")
+        for part in ("detections", "truth", "behaviour")
     }
     if len(header.modalities) != len(header.sensors) or len(header.ambiguity) != len(header.sensors):
         raise BadInput(path, "header", "one modality and ambiguity per sensor", header.sensors)
     return Clip(
         name=header.name, seed=header.seed, sensors=header.sensors, modalities=header.modalities,
         ambiguity=header.ambiguity, faults=header.faults, detections=sections["detections"], truth=sections["truth"],
+        behaviour=sections["behaviour"] or unknown_behaviour(len(arrays["truth/yaw"])),
         **{name: arrays[name] for name in _PLAIN},
     )  # fmt: skip
+
+
+def _header(path: Path) -> _Header:
+    head = read_npz(path, {"header": ("u1", (None,))}, _MAX_HEADER)["header"]
+    try:
+        header = msgspec.json.decode(head.tobytes(), type=_Header)
+    except msgspec.DecodeError as error:
+        raise BadInput(path, "header", "that of a clip", error) from error
+    if header.schema not in (_NO_BEHAVIOUR, SCHEMA):
+        raise BadInput(path, "schema", f"{_NO_BEHAVIOUR} or {SCHEMA}", header.schema)
+    return header
 
 
 _PLAIN = (
@@ -234,11 +258,10 @@ _PLAIN = (
 
 
 def _fields(
-    t: int | None = None, sensors: int | None = None, n: int | None = None, m: int | None = None
+    t: int | None = None, sensors: int | None = None, n: int | None = None, m: int | None = None, schema: int = SCHEMA
 ) -> dict[str, tuple[str, tuple[int | None, ...]]]:
     """Type and shape of every array: T instants, N detections, M labels; None = any number."""
     fields: dict[str, tuple[str, tuple[int | None, ...]]] = {
-        "header": ("u1", (None,)),
         "time_ns": ("<i8", (t,)),
         "ego_position": ("<f8", (t, 3)),
         "ego_rotation": ("<f8", (t, 4)),
@@ -250,14 +273,16 @@ def _fields(
         "truth_first": ("<i8", (None if t is None else t + 1,)),
     }
     fields |= {f"detections/{f}": (kind, (n, *shape)) for f, (kind, shape) in DETECTION_COLUMNS.items()}
-    return fields | {f"truth/{f}": (kind, (m, *shape)) for f, (kind, shape) in TRUTH_COLUMNS.items()}
+    fields |= {f"truth/{f}": (kind, (m, *shape)) for f, (kind, shape) in TRUTH_COLUMNS.items()}
+    behaviour = BEHAVIOUR_COLUMNS if schema > _NO_BEHAVIOUR else {}
+    return fields | {f"behaviour/{f}": (kind, (m, *shape)) for f, (kind, shape) in behaviour.items()}
 
 
-def _check(arrays: Columns, sensors: int, path: Path) -> None:
+def _check(arrays: Columns, sensors: int, schema: int, path: Path) -> None:
     """The sizes agree, and the row numbers rise to the number of rows."""
     t, n, m = (len(arrays[name]) for name in ("time_ns", "detections/score", "truth/yaw"))
-    for name, (_, shape) in _fields(t, sensors, n, m).items():
-        if name != "header" and arrays[name].shape != shape:
+    for name, (_, shape) in _fields(t, sensors, n, m, schema).items():
+        if arrays[name].shape != shape:
             raise BadInput(path, name, f"shape {shape}", arrays[name].shape)
     for name, rows in (("first", n), ("truth_first", m)):
         first = arrays[name].astype(np.int64)
@@ -265,6 +290,13 @@ def _check(arrays: Columns, sensors: int, path: Path) -> None:
             raise BadInput(path, name, f"rising from 0 to {rows}", first[[0, -1]].tolist())
     if (arrays["missing"].astype(np.int64) >= len(MISSING)).any():
         raise BadInput(path, "missing", f"below {len(MISSING)}", int(arrays["missing"].astype(np.int64).max()))
+    if schema > _NO_BEHAVIOUR:
+        for name, least, most in (("manoeuvre", -1, len(MANOEUVRES) - 1), ("hazard", -1, 1)):
+            column = arrays[f"behaviour/{name}"].astype(np.int64)
+            if ((column < least) | (column > most)).any():
+                raise BadInput(path, f"behaviour/{name}", f"{least} to {most}", [int(column.min()), int(column.max())])
+        if (arrays["behaviour/time_to_collision"] < 0.0).any():
+            raise BadInput(path, "behaviour/time_to_collision", "0 s or more, or NaN", "less")
     turn = np.linalg.norm(arrays["ego_rotation"].astype(np.float64), axis=1)
     if not (np.abs(turn - 1.0) < 0.01).all() or not all(map(math.isfinite, turn.tolist())):
         raise BadInput(path, "ego_rotation", "unit quaternions", "others")

@@ -15,6 +15,7 @@ import numpy as np
 
 from calibration.se3 import SE3
 from pipeline.core.arrays import Payload, Spec
+from pipeline.core.heads import TrackHeads
 
 Array: TypeAlias = np.ndarray  # dtype and shape stand in the Spec beside it
 Vector3: TypeAlias = tuple[float, float, float]
@@ -248,8 +249,12 @@ class Scene(Payload, frozen=True, kw_only=True):
     state_cov orders position x, y, z, velocity x, y (m, m/s). weight: share of the last update's precision that each
     sensor gave, rows sum to 1, all zero while a track coasts. existence: 0..1. age: frame sets since birth.
     coasted: frame sets since the last update. track_id: never reused. skipped: frame sets that fusion never got.
+    unusable: (S,) detections of each sensor in this frame set that could not be fused: a place or covariance that is
+    no number, absurd or not positive, or measured over a second away; empty where nobody counts.
     sensor_health: (S,) probability that nothing ails a sensor; sensor_fault: what is named to ail it once that
-    is sure, "" for nothing; both empty where fusion does not judge its sensors.
+    is sure, "" for nothing; both empty where fusion does not judge its sensors. weather: (W,) probability of each of
+    `pipeline.core.heads.WEATHERS`, empty where fusion does not judge it. heads: what is read out of the tracks, None
+    where no heads run.
     """
 
     index: int
@@ -269,8 +274,11 @@ class Scene(Payload, frozen=True, kw_only=True):
     age: Annotated[Array, Spec("<i4", "M")]
     coasted: Annotated[Array, Spec("<i4", "M")]
     skipped: int = 0
+    unusable: Annotated[Array, Spec("<i4", "U")] = msgspec.field(default_factory=lambda: np.zeros(0, "<i4"))
     sensor_health: Annotated[Array, Spec("<f4", "H")] = msgspec.field(default_factory=lambda: np.zeros(0, "<f4"))
     sensor_fault: tuple[str, ...] = ()
+    weather: Annotated[Array, Spec("<f4", "W")] = msgspec.field(default_factory=lambda: np.zeros(0, "<f4"))
+    heads: TrackHeads | None = None
 
     @property
     def odom_SE3_ego(self) -> SE3:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from pipeline.core import messages as m
 from pipeline.core import speech
 from pipeline.core.arrays import Payload
+from pipeline.core.heads import TrackHeads, WeatherHead
 from pipeline.core.truth import TruthBehaviour, TruthObjects, TruthSensor, TruthVisibility
 
 
@@ -48,6 +49,8 @@ TOPICS = (
     Topic("intent", speech.Intent, "derived", "lossless", 16, False, "what an utterance meant"),
     Topic("reply", speech.Answer, "derived", "lossless", 16, False, "what is answered, and how old the scene was"),
     Topic("alert", speech.Alert, "derived", "lossless", 16, True, "warnings to speak now, from the scene alone"),
+    Topic("heads/tracks", TrackHeads, "derived", "lossless", 64, True, "intent, hazard and attention of each track"),
+    Topic("heads/weather", WeatherHead, "derived", "lossless", 64, True, "the weather as the sensors show it"),
     Topic("truth/objects", TruthObjects, "truth", "lossless", 64, True, "labels; never an input of fusion"),
     Topic("truth/behaviour", TruthBehaviour, "truth", "lossless", 64, True, "manoeuvre and hazard of each object"),
     Topic("truth/visibility/*", TruthVisibility, "truth", "lossless", 64, True, "what each sensor could see"),
@@ -98,7 +101,7 @@ def as_markdown() -> str:
         "",
         "Every name on the bus. Written by `python -m pipeline.core.topics > docs/topics.md` from the table in",
         "`pipeline/core/topics.py`; what each type holds, with shapes, units and frames, stands in",
-        "`pipeline/core/messages.py` and, for truth, in `pipeline/core/truth.py`.",
+        "`pipeline/core/messages.py`, for heads in `pipeline/core/heads.py` and for truth in `pipeline/core/truth.py`.",
         "",
         "| topic | type | role | queue | depth | recorded | what |",
         "|---|---|---|---|---|---|---|",

@@ -52,6 +52,8 @@ def of_run(run: RunLog, fused: Sequence[Sample]) -> dict[str, Value]:
         "run/truth_frames_scored": len(fused),
         "run/truth_objects_scored": sum(len(s.truth) for s in fused),
         "run/nodes_failed_steps": sum(s.failed for s in run.statuses.values()),
+        "run/unusable_detections": sum(run.unusable.values()),
+        **{f"run/unusable_detections/{sensor}": n for sensor, n in run.unusable.items()},
         "run/lost_on_the_way": sum(sum(s.losses.values()) for n, s in run.statuses.items() if not _is_source(n)),
         **{f"run/source_lost/{k}": v for n, s in run.statuses.items() if _is_source(n) for k, v in s.losses.items()},
     }

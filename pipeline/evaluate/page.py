@@ -111,7 +111,12 @@ def _alerts(e: Evaluation) -> list[str]:
         if on_bus:
             which = ", ".join(f"{what} {n}" for what, n in on_bus.items())
             lost.append(f"{status.node} lost {sum(on_bus.values())} messages on the bus: {which}")
-    return [*failed, *lost, *(f"Recording damaged: {what}" for what in e.run.damage)]
+    bad = [
+        f"{sensor}: {n} detections could not be fused: a place or covariance that is no number, absurd or not "
+        "positive, or measured over a second away"
+        for sensor, n in e.run.unusable.items()
+    ]
+    return [*failed, *lost, *bad, *(f"Recording damaged: {what}" for what in e.run.damage)]
 
 
 def _ledger(e: Evaluation) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +79,15 @@ class RunLog:
     @property
     def sensors(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(sensor for frame in self.frames for sensor in frame.slots))
+
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Detections of each sensor that fusion could not use, in all; of those of which there are any."""
+        total: Counter[str] = Counter()
+        for message in self.scenes:
+            if isinstance(message.payload, Scene):
+                total.update(dict(zip(message.payload.sensors, message.payload.unusable.tolist(), strict=False)))
+        return {sensor: n for sensor, n in total.items() if n}
 
     @property
     def modality(self) -> dict[str, str]:

@@ -39,7 +39,7 @@ _PERCENTILE = r"_(p\d+|max)"
 _BEST, _NOTHING_LOST, _CALIBRATED = "a perfect score", "nothing lost", "calibrated"
 KINDS = (
     _kind(r"run/faults", "names"),
-    _kind(r"run/(nodes_failed_steps|lost_on_the_way|source_lost/.*)", "count", 0, _NOTHING_LOST),
+    _kind(r"run/(nodes_failed_steps|lost_on_the_way|source_lost/.*|unusable_detections.*)", "count", 0, _NOTHING_LOST),
     _kind(r"run/.*", "count"),
     _kind(r"ledger/balanced", "yes or no", 1, "every message accounted for"),
     _kind(r"ledger/[^/]+/(received|fused|in_flight|dropped.*|sent)", "messages"),

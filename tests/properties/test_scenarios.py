@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 
+from fusion.contact import first_contact
 from nodes.simulator.scenario.load import open_world, scenario_names
-from nodes.simulator.world.contact import first_contact
 from nodes.simulator.world.world import World
 
 QUICK = ("left_turn_across", "cut_in", "night_rural", "construction")

@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from fusion.graph.inputs import PAIR, SENSOR, TRACK, graph_input
 from fusion.graph.registration import REMEMBERED, accumulate, carried
-from fusion.graph.weigher import FAULTS, WEATHERS
+from fusion.graph.weigher import FAULTS
 from fusion.measurements import FloatArray, seconds
 from fusion.tracker import Tracker
 from fusion.tracks import ACCEL_PSD
 from fusion.training.clips import MISSING, Clip
 from fusion.weigher import Encounter
 from pipeline.core.bounded import read_npz
+from pipeline.core.heads import WEATHERS
 
 Window = dict[str, npt.NDArray[Any]]
 """T frames, K tracks in all, S sensors; N pairs and M tracks of all frames, one below the other.

@@ -16,6 +16,9 @@ from fusion.training.clips import Clip, FaultSpan
 from nodes.simulator.detections.draw import draw_clip
 from nodes.simulator.detections.random_faults import amount, random_faults, spans
 from nodes.simulator.detections.random_traffic import random_traffic
+from nodes.simulator.scenario.eventful import eventful_world
+from nodes.simulator.scenario.load import open_world, scenario_names
+from nodes.simulator.world.world import World
 from nodes.sources.faults.table import kind_named
 from pipeline.core.settings import load_yaml
 
@@ -37,9 +40,25 @@ _RIG = Path(__file__).resolve().parents[3] / "configs" / "rigs" / "demo.yaml"
 
 def training_clip(seed: int) -> tuple[Clip, Rig]:
     """The clip, and the rig that saw it. Same seed, same bytes."""
+    return _seen(random_traffic(seed, SECONDS), seed)
+
+
+def heads_clip(seed: int) -> tuple[Clip, Rig]:
+    """A clip to train heads on, in which people do things for reasons; and the rig. Same seed, same bytes.
+
+    Of four, two are eventful (`nodes.simulator.scenario.eventful`), one is drawn as worlds usually are, and one is of
+    the scenarios with a name, with other traffic.
+    """
+    kind, names = seed % 4, scenario_names()
+    if kind < 2:
+        return _seen(eventful_world(seed), seed)
+    drawn = f"random:{seed}" if kind == 2 else names[seed // 4 % len(names)]
+    return _seen(open_world(drawn, seed), seed)
+
+
+def _seen(world: World, seed: int) -> tuple[Clip, Rig]:
     rng = np.random.default_rng([seed, 9])
     rig = _rig(rng)
-    world = random_traffic(seed, SECONDS)
     frames = round(world.duration * 10.0) - 1
     return draw_clip(world, rig, seed, _faults(rig, frames, seed, rng)), rig
 

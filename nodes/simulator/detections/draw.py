@@ -20,6 +20,7 @@ import numpy.typing as npt
 from calibration.rig import CameraSensor, LidarSensor, RadarSensor, Rig
 from calibration.se3 import SE3
 from fusion.training.clips import DETECTION_COLUMNS, Clip, Columns, FaultSpan, Modality
+from nodes.simulator.detections.behaviour import behaviour
 from nodes.simulator.detections.columns import Drawn
 from nodes.simulator.detections.faults import Effects, Sensor, effects_of
 from nodes.simulator.detections.looks import LEAST_VISIBLE, Shown, crowding, look, open_to, show
@@ -87,7 +88,7 @@ def draw_clip(
         seen.append(_sensor(stage, sensor, sensor.name == reference))
     detections, first = _table([s.drawn for s in seen], len(times))
     time_ns = START_NS + np.rint(times * 1e9).astype(np.int64)
-    truth, truth_first = _truth(scene, times, odom_SE3_ego, shown)
+    truth, doing, truth_first = _truth(scene, times, odom_SE3_ego, shown)
     return Clip(
         name=world.name,
         seed=seed,
@@ -105,6 +106,7 @@ def draw_clip(
         detections=detections,
         truth_first=truth_first,
         truth=truth,
+        behaviour=doing,
         faults=tuple(faults),
     )
 
@@ -217,9 +219,9 @@ def _table(drawn: list[Drawn], frames: int) -> tuple[Columns, npt.NDArray[np.int
 
 def _truth(
     scene: Scene, times: FloatArray, odom_SE3_ego: SE3, shown: dict[str, Shown]
-) -> tuple[Columns, npt.NDArray[np.int64]]:
-    """Objects within reach at the reference instants. visibility: as the kind of sensors that sees most of it; a hidden
-    object has no LiDAR returns, of others nothing is known."""
+) -> tuple[Columns, Columns, npt.NDArray[np.int64]]:
+    """Objects within reach at the reference instants, and what they do. visibility: as the kind of sensors that sees
+    most of it; a hidden object has no LiDAR returns, of others nothing is known."""
     states = scene.at(times)
     away = states.centre[..., :2] - odom_SE3_ego.translation[:, None, :2]
     frame, row = np.nonzero(np.hypot(away[..., 0], away[..., 1]) < FAR_M + _AHEAD_M)
@@ -234,7 +236,11 @@ def _truth(
         "lidar_points": np.where(visible > LEAST_VISIBLE, -1, 0).astype(np.int32),
         "visibility": visible.astype(np.float32),
     }
-    return truth, np.searchsorted(frame, np.arange(len(times) + 1)).astype(np.int64)
+    return (
+        truth,
+        behaviour(scene, times, states, frame, row),
+        np.searchsorted(frame, np.arange(len(times) + 1)).astype(np.int64),
+    )
 
 
 def _shown(scene: Scene, times: FloatArray, odom_SE3_ego: SE3, sensors: list[Sensor]) -> dict[str, Shown]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fusion.contact import first_contact
 from nodes.simulator.scenario.idm import Driver
 from nodes.simulator.scenario.junction import ARM_LENGTH, Crossing, Way
 from nodes.simulator.scenario.mover import Mover
@@ -11,7 +12,6 @@ from nodes.simulator.scenario.path import Path, Piece
 from nodes.simulator.scenario.road import Lane, Road
 from nodes.simulator.scenario.settings import Act, ParkedRow, PersonSettings, Scenario, VehicleSettings
 from nodes.simulator.scenario.trailer import BEHIND, TRACTOR, hitched
-from nodes.simulator.world.contact import first_contact
 from nodes.simulator.world.shapes import shape
 from pipeline.core.errors import BadInput
 

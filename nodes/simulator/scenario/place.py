@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from fusion.contact import first_contact
 from nodes.simulator.scenario.cast import cast
 from nodes.simulator.scenario.motions import manoeuvres, motion
 from nodes.simulator.scenario.mover import Mover
@@ -15,7 +16,6 @@ from nodes.simulator.scenario.scenery import scenery
 from nodes.simulator.scenario.settings import Scenario
 from nodes.simulator.scenario.traffic import Log, run
 from nodes.simulator.scenario.trailer import trace
-from nodes.simulator.world.contact import first_contact
 from nodes.simulator.world.world import Actor, World
 from pipeline.core.errors import BadInput
 

@@ -44,7 +44,7 @@ def met(z: Measurements, seen: Innovation, row: np.ndarray | None = None, age: i
     looks = Looks(np.ones(2, bool), nothing > 0, nothing, nothing == 0, nothing[:, 0], nothing)
     row = np.arange(len(z)) if row is None else row
     unpaired = np.zeros(2, np.int64)
-    return Encounter(FRAMES, 0, 0.1, tracks, row, z, seen, looks, nothing[:, 0], unpaired, np.zeros(3))
+    return Encounter(FRAMES, 0, 0.1, tracks, row, z, seen, looks, nothing[:, 0], unpaired, np.zeros(3), unpaired)
 
 
 def left(z: Measurements, residual: np.ndarray, P: float = 0.0) -> Innovation:

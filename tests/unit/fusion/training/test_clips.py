@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.training.clips import DETECTION_COLUMNS, TRUTH_COLUMNS, Clip, FaultSpan, load_clip, save_clip
+from fusion.training.clips import (
+    BEHAVIOUR_COLUMNS,
+    DETECTION_COLUMNS,
+    TRUTH_COLUMNS,
+    Clip,
+    FaultSpan,
+    load_clip,
+    save_clip,
+)
 from pipeline.core.errors import BadInput
 
 
@@ -18,12 +26,13 @@ def clip() -> Clip:
     n, m = 5, 3
     detections = {f: np.ones((n, *shape), np.dtype(kind)) for f, (kind, shape) in DETECTION_COLUMNS.items()}
     truth = {f: np.ones((m, *shape), np.dtype(kind)) for f, (kind, shape) in TRUTH_COLUMNS.items()}
+    behaviour = {f: np.ones((m, *shape), np.dtype(kind)) for f, (kind, shape) in BEHAVIOUR_COLUMNS.items()}
     return Clip(
         name="two", seed=3, sensors=("eye", "ear"), modalities=("camera", "radar"), ambiguity=(0.0, 10.0),
         time_ns=np.array([100, 200]), ego_position=np.zeros((2, 3)), ego_rotation=np.tile([1.0, 0, 0, 0], (2, 1)),
         slot_time_ns=np.array([[90, 105], [195, 0]]), sequence=np.array([[0, 0], [1, 1]]),
         missing=np.array([[0, 0], [0, 2]], np.uint8), origin=np.zeros((2, 2, 3)), first=np.array([0, 2, 4, 5, 5]),
-        detections=detections, truth_first=np.array([0, 1, 3]), truth=truth,
+        detections=detections, truth_first=np.array([0, 1, 3]), truth=truth, behaviour=behaviour,
         faults=(FaultSpan("ear", "dead", 3.0, 1, 2),),
     )  # fmt: skip
 
@@ -88,3 +97,33 @@ def test_anything_else_is_refused(tmp_path: Path) -> None:
     np.savez(path, header=np.array([{}], dtype=object))
     with pytest.raises(BadInput):
         load_clip(path)
+
+
+def test_a_clip_of_the_schema_before_is_read_with_nothing_known_of_behaviour(clip: Clip, tmp_path: Path) -> None:
+    save_clip(clip, tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as new:
+        old = {name: new[name] for name in new.files if not name.startswith("behaviour/")}
+    old["header"] = np.frombuffer(old["header"].tobytes().replace(b'"schema":2', b'"schema":1'), np.uint8)
+    np.savez(tmp_path / "old.npz", **old)
+    read = load_clip(tmp_path / "old.npz")
+    assert read.behaviour["manoeuvre"].tolist() == read.behaviour["hazard"].tolist() == [-1, -1, -1]
+    assert np.isnan(read.behaviour["time_to_collision"]).all()
+    old["header"] = np.frombuffer(old["header"].tobytes().replace(b'"schema":1', b'"schema":3'), np.uint8)
+    np.savez(tmp_path / "newer.npz", **old)
+    with pytest.raises(BadInput, match="schema"):
+        load_clip(tmp_path / "newer.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("manoeuvre", np.array([0, 1, 12], np.int32)),
+        ("hazard", np.array([0, 2, -1], np.int8)),
+        ("time_to_collision", np.array([1.0, -0.5, np.nan], np.float32)),
+        ("hazard", np.array([0, 1], np.int8)),
+    ],
+)
+def test_behaviour_that_cannot_be_is_refused(clip: Clip, tmp_path: Path, name: str, value: np.ndarray) -> None:
+    save_clip(dataclasses.replace(clip, behaviour=clip.behaviour | {name: value}), tmp_path / "d.npz")
+    with pytest.raises(BadInput, match=f"behaviour/{name}"):
+        load_clip(tmp_path / "d.npz")

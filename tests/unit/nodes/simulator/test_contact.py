@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nodes.simulator.world.contact import first_contact, time_to_collision
+from fusion.contact import first_contact
+from nodes.simulator.world.contact import time_to_collision
 from tests.simulated import actor, straight, street_world
 
 CAR = (2.0, 1.0)

@@ -17,6 +17,8 @@ from pipeline.evaluate.bias import measure_bias
 from pipeline.evaluate.config import load_config
 from pipeline.evaluate.judge import Evaluation, evaluate, judge
 from pipeline.evaluate.latency import measure_latency
+from pipeline.evaluate.metrics import of_run
+from pipeline.evaluate.page import tables
 from pipeline.evaluate.pairing import samples, scene_outputs, truth_of
 from pipeline.evaluate.run_log import load_run
 from pipeline.evaluate.uncertainty import measure_uncertainty
@@ -179,3 +181,21 @@ def test_a_constant_shift_shows_as_bias(good: Evaluation, write_run: WriteRun) -
     assert len(bias.errors) == 10
     np.testing.assert_allclose(bias.median, [0.7, 0.0, 0.0], atol=0.25)
     assert bias.spread[0] == pytest.approx(0.2, abs=0.15)
+
+
+def test_detections_that_could_not_be_fused_are_counted_and_told(good: Evaluation) -> None:
+    """In two scenes one of the second sensor's, in all other scenes nobody counts."""
+    scenes = list(good.run.scenes)
+    for i in (1, 4):
+        scene = scenes[i].payload
+        count = np.zeros(len(scene.sensors), np.int32)  # type: ignore[attr-defined]
+        count[1] = 1
+        scenes[i] = msgspec.structs.replace(scenes[i], payload=msgspec.structs.replace(scene, unusable=count))
+    run, sensor = dataclasses.replace(good.run, scenes=scenes), scenes[1].payload.sensors[1]  # type: ignore[attr-defined]
+    assert good.run.unusable == {}
+    assert run.unusable == {sensor: 2}
+    values = of_run(run, ())
+    assert values["run/unusable_detections"] == values[f"run/unusable_detections/{sensor}"] == 2
+    alerts = tables(dataclasses.replace(good, run=run))["alerts"]
+    assert any(text.startswith(f"{sensor}: 2 detections could not be fused") for text in alerts)
+    assert not any("could not be fused" in text for text in tables(good)["alerts"])

@@ -1,0 +1,1 @@
+"""Trains the heads of `fusion.heads` on fused scenes of simulated clips. Read `records.py` first."""
