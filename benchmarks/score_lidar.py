@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -23,33 +22,20 @@ from calibration.rig import LidarSensor
 from calibration.se3 import SE3
 from calibration.trajectory import Trajectory
 from fusion.detect import lidar
-from fusion.detect.pillars import Earlier, PillarDetector, PillarSettings
-from fusion.training.sweeps import UNIT_M, read_folder
+from fusion.detect.pillars import PillarDetector, PillarSettings
 from nodes.earlier_sweeps import EarlierSweeps
 from nodes.sources.open_drive import open_drive
+from pipeline.cli.score_sweeps import Look, labelled, score_looks
 from pipeline.core.messages import Detections, EgoPose, Message, PointCloud
 from pipeline.core.truth import TruthObjects
 from pipeline.evaluate.boxes import Boxes, centre_distance
-from pipeline.evaluate.config import EvalConfig, Region
-from pipeline.evaluate.detection import Sample, greedy_pairs, score_detection
+from pipeline.evaluate.detection import greedy_pairs
 from pipeline.sync.motion import deskew
 
 RANGES_M = ((0.0, 20.0), (20.0, 40.0), (40.0, 60.0))
-CLASSES = ("car", "truck", "bus", "pedestrian", "motorcycle", "bicycle", "traffic_cone", "barrier")
 NEAR_M, CHI2_90_OF_2 = 2.0, 4.605
 TOLERANCE_NS = 55_000_000
 EARLIER_S = 0.2
-
-
-class Look(NamedTuple):
-    """One sweep and its labels, ego frame. returns: (K,) of each label, -1 unknown."""
-
-    xyz: np.ndarray
-    t_ns: np.ndarray
-    origin: np.ndarray
-    earlier: Earlier | None
-    labels: Boxes
-    returns: np.ndarray
 
 
 Detector = Callable[[Look], Detections]
@@ -77,16 +63,6 @@ def main() -> None:
     for path in chosen.drive:
         for sensors, looks in recorded(path, chosen.every):
             compare(f"{path.name}, {' and '.join(sensors)}", looks, detectors, chosen.half)
-
-
-def labelled(folder: Path) -> Iterator[Look]:
-    """Sweeps as they are stored: heights above the ground, as if it were level."""
-    for sweep in read_folder(folder):
-        now, before = (points[:, :3].astype(np.float32) * np.float32(UNIT_M) for points in (sweep.now, sweep.before))
-        b = sweep.boxes.astype(np.float64)
-        labels = boxes_of(b[:, :3], b[:, 3:6], b[:, 6], b[:, 7:9], sweep.class_id)
-        earlier = Earlier(before, sweep.gap_s) if len(before) else None
-        yield Look(now, np.zeros(len(now), np.int32), np.array([1.0, 0.0, 1.9]), earlier, labels, sweep.points)
 
 
 def recorded(path: Path, every: int) -> Iterator[tuple[list[str], list[Look]]]:
@@ -150,11 +126,6 @@ def _labels(truth: Message, time_ns: int, poses: Trajectory | None) -> tuple[Box
     return boxes, objects.lidar_points
 
 
-def boxes_of(xyz: np.ndarray, size: np.ndarray, yaw: np.ndarray, velocity: np.ndarray, kind: np.ndarray) -> Boxes:
-    one = np.ones(len(xyz))
-    return Boxes(xyz, size, yaw, velocity, kind.astype(np.int64), one, one, np.arange(len(xyz)))
-
-
 def compare(name: str, looks: list[Look], detectors: dict[str, Detector], half: float) -> None:
     """One table: AP of each class in each ring, and the stated errors."""
     answers = {who: [detector(look) for look in looks] for who, detector in detectors.items()}
@@ -164,7 +135,7 @@ def compare(name: str, looks: list[Look], detectors: dict[str, Detector], half: 
         out.add_column(who, justify="right")
     out.add_column("labels", justify="right")
     for low, high in ((0.0, 50.0), *RANGES_M):
-        results = {who: _score(looks, said, (low, high), half) for who, said in answers.items()}
+        results = {who: score_looks(looks, said, (low, high), half) for who, said in answers.items()}
         first = next(iter(results.values()))
         for kind in first.classes:
             cells = [f"{r.classes[kind].mean_ap:.3f}" for r in results.values()]
@@ -174,21 +145,6 @@ def compare(name: str, looks: list[Look], detectors: dict[str, Detector], half: 
     for row in stated[0]:
         out.add_row(row, *(f"{column[row]:.3f}" for column in stated), "")
     Console(width=120).print(out)
-
-
-def _score(looks: list[Look], said: list[Detections], ring: tuple[float, float], half: float):  # type: ignore[no-untyped-def]
-    region = Region(azimuth_deg=(-half, half), min_range_m=ring[0], max_range_m=ring[1])
-    config = EvalConfig(name="lidar", region=region, class_range_m=dict.fromkeys(CLASSES, 60.0), min_class_labels=20)
-    samples = []
-    for look, found in zip(looks, said, strict=True):
-        boxes, near = Boxes.of_detections(found, SE3.identity()), region.contains(look.labels.position[:, :2])
-        counts = look.returns != 0
-        known = np.isin(look.labels.class_id, config.class_ids)
-        scored = np.isin(boxes.class_id, config.class_ids) & region.contains(boxes.position[:, :2])
-        samples.append(
-            Sample(0, look.labels[known & near & counts], look.labels[~known], look.labels[~counts], boxes[scored])
-        )
-    return score_detection(samples, config)
 
 
 def _stated(looks: list[Look], said: list[Detections]) -> dict[str, float]:

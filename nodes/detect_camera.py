@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +16,7 @@ from fusion.detect.camera import LiftSettings, lift
 from fusion.detect.centre_points import CentrePoints
 from fusion.detect.image_boxes import Detector2d
 from fusion.detect.onnx_detectors import FastestDet, OnnxSettings, Tiled, Yolox
-from fusion.detect.weights import is_known, resolve
+from fusion.engines.choice import chosen
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import CameraImage, Message
 from pipeline.core.settings import Settings
@@ -34,6 +35,11 @@ class OnnxDetector(Settings, frozen=True, tag_field="detector", tag="onnx"):
     band: tuple[float, float] | None = (0.3, 0.75)
     aspect: float = 1.0
     network: OnnxSettings = OnnxSettings()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where to look for the weights; None = the usual places."""
+        return Path(self.models_folder) if self.models_folder else None
 
     def __post_init__(self) -> None:
         if self.band is not None and not 0.0 <= self.band[0] < self.band[1] <= 1.0:
@@ -58,9 +64,8 @@ def open_detector(settings: OnnxDetector) -> Detector2d:
     Raises:
         BadInput: its weights are not there, are not those that are pinned, or are no model of that layout.
     """
-    folder = Path(settings.models_folder) if settings.models_folder else None
-    path = resolve(settings.weights, folder) if is_known(settings.weights) else Path(settings.weights)
-    whole = _LAYOUTS[settings.layout](path, settings.network)
+    path, engine = chosen(settings.weights, settings.network.engine, settings.folder)
+    whole = _LAYOUTS[settings.layout](path, msgspec.structs.replace(settings.network, engine=engine))
     return Tiled(whole, settings.band, settings.aspect, settings.network.overlap) if settings.band else whole
 
 

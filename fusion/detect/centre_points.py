@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fusion.detect.centre_net import STRIDE
 from fusion.detect.image_boxes import Image, ImageBoxes, suppress
 from fusion.detect.onnx_detectors import GridNetwork, OnnxSettings
+from fusion.engines.engine import Array as AnyArray
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import C
 
@@ -25,8 +26,9 @@ class CentrePoints:
     """
 
     def __init__(self, path: Path, settings: OnnxSettings) -> None:
-        self._network = GridNetwork(path, settings.engine)
+        self._network = GridNetwork(path, settings.engine, channels=3)
         self._settings = settings
+        self.describe = self._network.describe
         self._height, self._width = self._network.height, self._network.width
         shape = self._network.output_shape
         expected = [C + 4, self._height // STRIDE, self._width // STRIDE]
@@ -34,15 +36,21 @@ class CentrePoints:
             raise BadInput(path, "output", f"(1, {', '.join(map(str, expected))})", shape)
 
     def __call__(self, bgr: Image) -> ImageBoxes:
-        scale = min(self._width / bgr.shape[1], self._height / bgr.shape[0])
+        boxes = decode(self._network(self.given(bgr))[0], self._settings)
+        edges = (boxes.edges / np.float32(self._scale(bgr))).clip(0, [bgr.shape[1], bgr.shape[0]] * 2)
+        return boxes._replace(edges=edges.astype(np.float32))
+
+    def given(self, bgr: Image) -> AnyArray:
+        """What the network is given of an image."""
+        scale = self._scale(bgr)
         size = (round(bgr.shape[1] * scale), round(bgr.shape[0] * scale))
         filled = np.zeros((self._height, self._width, 3), np.uint8)
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         filled[: size[1], : size[0]] = bgr if size == bgr.shape[1::-1] else cv2.resize(bgr, size, interpolation=how)
-        blob = np.ascontiguousarray(filled.transpose(2, 0, 1)[None], np.float32)
-        boxes = decode(self._network(blob)[0], self._settings)
-        edges = (boxes.edges / np.float32(scale)).clip(0, [bgr.shape[1], bgr.shape[0]] * 2)
-        return boxes._replace(edges=edges.astype(np.float32))
+        return self._network.arranged(filled)
+
+    def _scale(self, bgr: Image) -> float:
+        return float(min(self._width / bgr.shape[1], self._height / bgr.shape[0]))
 
 
 def decode(output: Array, settings: OnnxSettings) -> ImageBoxes:

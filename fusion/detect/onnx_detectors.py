@@ -5,6 +5,7 @@ FastestDet (dog-qiuqiu/FastestDet): one cell grid, objectness, box, class scores
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,17 @@ class OnnxSettings(Settings, frozen=True):
 class GridNetwork:
     """A network of one input of four dimensions and one output, both of fixed size: input and output as arrays.
 
+    It comes in two forms. Plain: float32, channels first. Bytes (`fusion.quantise.form`): uint8 in, channels last on
+    both sides; of an image, perhaps blocks of pixels with their channels one after the other.
+
+    Args:
+        channels: of the plain form, to tell blocks from single pixels; 0 = as the file has them.
+
     Raises:
         BadInput: no such file, not an ONNX model, or one of other inputs and outputs.
     """
 
-    def __init__(self, path: Path, settings: EngineSettings) -> None:
+    def __init__(self, path: Path, settings: EngineSettings, channels: int = 0) -> None:
         self._engine: Engine = open_engine(path, settings)
         shapes = [port.shape for port in self._engine.inputs.values()]
         if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:]:
@@ -47,12 +54,32 @@ class GridNetwork:
         if len(self._engine.outputs) != 1:
             raise BadInput(path, "outputs", "one", ", ".join(self._engine.outputs))
         (self._input,), (self._output,) = self._engine.inputs, self._engine.outputs
-        self.shape = shapes[0]
-        self.output_shape = self._engine.outputs[self._output].shape
-        self.height, self.width = (int(size or 0) for size in shapes[0][2:])
+        self.in_bytes = self._engine.inputs[self._input].dtype == np.uint8
+        self.describe = self._engine.describe
+        self.shape, self.output_shape = shapes[0], self._engine.outputs[self._output].shape
+        self.block = 1
+        if self.in_bytes:
+            n, rows, columns, of_block = (int(size or 0) for size in self.shape)
+            self.block = math.isqrt(of_block // channels) if channels else 1
+            b = self.block
+            self.shape = (n, of_block // b**2, rows * b, columns * b)
+            self.output_shape = tuple(self.output_shape[axis] for axis in (0, 3, 1, 2)[: len(self.output_shape)])
+        self.height, self.width = (int(size or 0) for size in self.shape[2:])
 
     def __call__(self, given: AnyArray) -> Array:
-        return np.asarray(self._engine({self._input: given})[self._output], np.float32)
+        """Of an input in the network's own form, the answer channels first."""
+        answer = np.asarray(self._engine({self._input: given})[self._output], np.float32)
+        return np.moveaxis(answer, -1, 1) if self.in_bytes else answer
+
+    def arranged(self, image: Image) -> AnyArray:
+        """An image (height, width, channels) as the network wants it."""
+        if not self.in_bytes:
+            return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+        b, channels = self.block, image.shape[2]
+        rows = np.ascontiguousarray(image).reshape(self.height // b, b, self.width // b, b * channels)
+        pieces = rows.view(f"V{b * channels}")[..., 0].transpose(0, 2, 1)  # a block's rows behind one another
+        shape = (1, self.height // b, self.width // b, b * b * channels)
+        return np.ascontiguousarray(pieces).view(np.uint8).reshape(shape)
 
 
 class FastestDet:

@@ -57,18 +57,19 @@ def pillars(x: Points, y: Points, height: Points, edges: tuple[float, ...] = EDG
     return Pillars(np.where(inside, cell, -1).astype(np.int32), _slices(edges)[step.astype(np.int16)])
 
 
-def occupancy(now: Pillars, before: Pillars | None = None) -> npt.NDArray[np.uint8]:
+def occupancy(now: Pillars, before: Pillars | None = None, *, channels_last: bool = False) -> npt.NDArray[np.uint8]:
     """(CHANNELS, BLOCKS, BLOCKS) uint8, 1 where a slice of a pillar holds a return; first axis of a map along x.
+    (BLOCKS, BLOCKS, CHANNELS) with the channels last.
 
     Channel (slice * BLOCK + row in block) * BLOCK + column in block; the slices of the sweep before follow.
     """
-    out = np.zeros((CHANNELS, BLOCKS, BLOCKS), np.uint8)
-    flat, place = out.reshape(-1), _places()
+    out = np.zeros((BLOCKS, BLOCKS, CHANNELS) if channels_last else (CHANNELS, BLOCKS, BLOCKS), np.uint8)
+    flat, place = out.reshape(-1), _places(channels_last)
+    step = BLOCK * BLOCK * (1 if channels_last else BLOCKS * BLOCKS)
     for part, first in ((now, 0), (before, len(EDGES_M))):
         if part is not None:
             used = np.flatnonzero((part.cell >= 0) & (part.slice >= 0))
-            channel = (part.slice[used].astype(np.int32) + first) * (BLOCK * BLOCK * BLOCKS * BLOCKS)
-            flat[channel + place[part.cell[used]]] = 1
+            flat[(part.slice[used].astype(np.int32) + first) * step + place[part.cell[used]]] = 1
     return out
 
 
@@ -80,8 +81,9 @@ def _slices(edges: tuple[float, ...]) -> npt.NDArray[np.int8]:
 
 
 @functools.cache
-def _places() -> IntArray:
+def _places(channels_last: bool) -> IntArray:
     """Where each pillar lies in the channels of one slice, flat."""
     row, column = np.divmod(np.arange((BLOCKS * BLOCK) ** 2, dtype=np.int64), BLOCKS * BLOCK)
     channel = (row % BLOCK) * BLOCK + column % BLOCK
-    return np.asarray((channel * BLOCKS + row // BLOCK) * BLOCKS + column // BLOCK, np.int32)
+    block = row // BLOCK * BLOCKS + column // BLOCK
+    return np.asarray(block * CHANNELS + channel if channels_last else channel * BLOCKS**2 + block, np.int32)

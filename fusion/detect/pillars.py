@@ -8,7 +8,6 @@ The interface is that of the clustering detector, `lidar.detect`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -19,9 +18,20 @@ from calibration.se3 import FloatArray
 from fusion.detect.ground import GroundSettings, ground_grid
 from fusion.detect.onnx_detectors import GridNetwork
 from fusion.detect.pillar_decode import PillarBoxes, decode
-from fusion.detect.pillar_grid import BLOCK, BLOCKS, CHANNELS, EARLIER_EDGES_M, PILLAR_M, RANGE_M, occupancy, pillars
+from fusion.detect.pillar_grid import (
+    BLOCK,
+    BLOCKS,
+    CHANNELS,
+    EARLIER_EDGES_M,
+    PILLAR_M,
+    RANGE_M,
+    Pillars,
+    occupancy,
+    pillars,
+)
 from fusion.detect.pillar_layout import CELLS, OUTPUTS
-from fusion.detect.weights import is_known, resolve
+from fusion.engines.choice import chosen
+from fusion.engines.engine import Array as AnyArray
 from fusion.engines.engine import EngineSettings
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import Detections
@@ -68,9 +78,10 @@ class PillarDetector:
     """
 
     def __init__(self, settings: PillarSettings) -> None:
-        path = resolve(settings.weights) if is_known(settings.weights) else Path(settings.weights)
+        path, engine = chosen(settings.weights, settings.engine)
         self._settings = settings
-        self._network = GridNetwork(path, settings.engine)
+        self._network = GridNetwork(path, engine)
+        self.describe = self._network.describe
         for of, shape, expected in (
             ("input", self._network.shape, (1, CHANNELS, BLOCKS, BLOCKS)),
             ("output", self._network.output_shape, (1, OUTPUTS, CELLS, CELLS)),
@@ -87,18 +98,32 @@ class PillarDetector:
         earlier: Earlier | None = None,
     ) -> Detections:
         """Args are those of `lidar.detect`; velocities are NaN without ``earlier``."""
+        now, ground, source = self._fallen(xyz)
+        boxes = decode(
+            self._network(self._occupied(now, earlier, ground))[0], self._settings.min_score, self._settings.margin_m
+        )
+        standing = now.slice > 0
+        points, offset_ns = _returns(boxes, now.cell[standing], t_ns[source[standing]])
+        return _detections(boxes, ground, points, offset_ns, origin, sensor, 0.0 if earlier is None else earlier.gap_s)
+
+    def given(self, xyz: Points, earlier: Earlier | None = None) -> AnyArray:
+        """What the network is given of a sweep."""
+        now, ground, _ = self._fallen(xyz)
+        return self._occupied(now, earlier, ground)
+
+    def _fallen(self, xyz: Points) -> tuple[Pillars, Points, npt.NDArray[np.int64]]:
+        """Pillars of the points in range, the ground, and the index of each of these points."""
         x, y, z, source = self._in_range(xyz)
         ground = ground_grid(x, y, z, RANGE_M, self._settings.ground)
-        now = pillars(x, y, z - _floor(ground, x, y))
+        return pillars(x, y, z - _floor(ground, x, y)), ground, source
+
+    def _occupied(self, now: Pillars, earlier: Earlier | None, ground: Points) -> AnyArray:
         before = None
         if earlier is not None:
             u, v, w, _ = self._in_range(earlier.xyz)
             before = pillars(u, v, w - _floor(ground, u, v), EARLIER_EDGES_M)
-        occupied = occupancy(now, before)[None].astype(np.float32)
-        boxes = decode(self._network(occupied)[0], self._settings.min_score, self._settings.margin_m)
-        standing = now.slice > 0
-        points, offset_ns = _returns(boxes, now.cell[standing], t_ns[source[standing]])
-        return _detections(boxes, ground, points, offset_ns, origin, sensor, 0.0 if earlier is None else earlier.gap_s)
+        occupied = occupancy(now, before, channels_last=self._network.in_bytes)[None]
+        return occupied if self._network.in_bytes else occupied.astype(np.float32)
 
     def _in_range(self, xyz: Points) -> tuple[Points, Points, Points, npt.NDArray[np.int64]]:
         """x, y, z and index of the finite points in the square that are not on the vehicle itself."""

@@ -17,13 +17,14 @@ from pipeline.core.errors import BadInput
 from pipeline.core.settings import Settings
 
 Array = npt.NDArray[Any]
-EngineName = Literal["onnxruntime", "openvino"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"]
 Arithmetic = Literal["fp32", "bf16", "fp16"]
 
 
 class EngineSettings(Settings, frozen=True):
-    """name: which engine. threads: for one inference; 1 by default, so that two networks on two cores do not fight.
-    arithmetic: of what the file does not quantise. Engines refuse what they cannot do; they never fall back in silence.
+    """name: which engine; auto: what `fusion.engines.choice` finds best here. threads: for one inference; 1 by default,
+    so that two networks on two cores do not fight. arithmetic: of what the file does not quantise. Engines refuse what
+    they cannot do; they never fall back in silence.
     """
 
     name: EngineName = "onnxruntime"

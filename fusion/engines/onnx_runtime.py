@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from fusion.engines.engine import Array, EngineSettings, Port, check_feed
+from fusion.engines.onnx_notes import precision
 from pipeline.core.errors import BadInput
 
 _DTYPES = {
@@ -39,7 +40,7 @@ class OnnxRuntime:
         self.inputs: Mapping[str, Port] = _ports(path, self._session.get_inputs())
         self.outputs: Mapping[str, Port] = _ports(path, self._session.get_outputs())
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.describe = f"ONNX Runtime {onnxruntime.__version__}, threads {settings.threads}"
+        self.describe = f"ONNX Runtime {onnxruntime.__version__}, {precision(path)}, threads {settings.threads}"
         self._names = list(self.outputs)
 
     def __call__(self, feed: Mapping[str, Array]) -> dict[str, Array]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from fusion.engines.engine import Engine, EngineSettings
 from fusion.engines.onnx_runtime import OnnxRuntime
 from fusion.engines.openvino import OpenVino
+from fusion.engines.tensorrt import TensorRt
+from fusion.engines.torch_engine import Torch
 from pipeline.core.errors import BadInput
 
 
@@ -19,4 +21,12 @@ def open_engine(path: Path, settings: EngineSettings | None = None) -> Engine:
     settings = settings or EngineSettings()
     if not path.is_file():
         raise BadInput(path, "file", "an ONNX model", "no such file")
-    return OnnxRuntime(path, settings) if settings.name == "onnxruntime" else OpenVino(path, settings)
+    match settings.name:
+        case "openvino":
+            return OpenVino(path, settings)
+        case "tensorrt":
+            return TensorRt(path, settings)
+        case "torch":
+            return Torch(path, settings)
+        case _:
+            return OnnxRuntime(path, settings)

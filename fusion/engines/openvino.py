@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fusion.engines.engine import Array, EngineSettings, Port, check_feed
-from fusion.engines.onnx_notes import notes
+from fusion.engines.onnx_notes import notes, precision
 from fusion.engines.plans import PlanKey, Plans, this_processor
 from pipeline.core.errors import BadInput
 
@@ -55,12 +55,16 @@ class OpenVino:
         self.inputs: Mapping[str, Port] = _ports(compiled.inputs)
         self.outputs: Mapping[str, Port] = _ports(compiled.outputs)
         self.metadata: Mapping[str, str] = notes(path)
-        self.describe = f"OpenVINO {version}, {settings.arithmetic}, threads {settings.threads}"
+        self.describe = f"OpenVINO {version}, {_precision(path, settings)}, threads {settings.threads}"
 
     def __call__(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         check_feed(self._path, self.inputs, feed)
         self._request.infer(dict(feed), share_inputs=True)
         return {name: np.array(self._request.get_output_tensor(k).data) for k, name in enumerate(self.outputs)}
+
+
+def _precision(path: Path, settings: EngineSettings) -> str:
+    return precision(path).replace("FP32", settings.arithmetic.upper())
 
 
 @cache

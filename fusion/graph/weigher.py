@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 
-from fusion.detect.weights import is_known, resolve
+from fusion.engines.choice import chosen
 from fusion.engines.engine import Engine, EngineSettings
 from fusion.engines.opened import open_engine
 from fusion.graph.alarm import ALARM, follow, named
@@ -164,7 +163,7 @@ def believed(seen: Innovation, log_scale: FloatArray, bias: FloatArray, sight: F
 @cache
 def _network(model: str, engine: EngineSettings) -> Engine:
     """Raises BadInput where there is no such file, or it holds no network of this kind."""
-    path = resolve(model) if is_known(model) else Path(model)
+    path, engine = chosen(model, engine)
     network = open_engine(path, engine)
     wanted = {*GraphInput._fields, "pair_motion", "track_motion", "velocity", "track_memory", "sensor_memory"}
     if network.inputs.keys() != wanted:

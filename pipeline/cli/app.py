@@ -16,6 +16,7 @@ from pipeline.cli import (
     convert,
     demo,
     evaluate,
+    export,
     faults,
     grounding,
     language,
@@ -29,6 +30,7 @@ from pipeline.cli import (
     serve,
     simulate,
     train,
+    tune,
     why,
 )
 from pipeline.core.errors import BadInput
@@ -58,6 +60,8 @@ app.command()(grounding.evaluate_grounding)
 app.command()(look.view)
 app.command()(say.say)
 app.command()(serve.serve)
+app.command()(export.export)
+app.command()(tune.tune)
 app.command()(machine.doctor)
 app.add_typer(calibrate.calibrate, name="calibrate")
 app.add_typer(train.train, name="train")

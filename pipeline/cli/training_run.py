@@ -38,11 +38,11 @@ def bar(shown: Progress, text: str, total: int) -> Callable[..., None]:
 
 def write_card(path: Path, facts: dict[str, Any]) -> None:
     """The card beside the weights; commit, torch and licence are added."""
-    card = facts | {"licence": "Apache-2.0", "commit": _commit(), "torch": str(torch.__version__)}
+    card = facts | {"licence": "Apache-2.0", "commit": commit(), "torch": str(torch.__version__)}
     path.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
 
 
-def _commit() -> str:
+def commit() -> str:
     """Of the checkout, with a mark where it was changed since; empty where there is no git."""
     try:
         ran = subprocess.run(

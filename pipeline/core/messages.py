@@ -365,6 +365,7 @@ class RunInfo(Payload, frozen=True, kw_only=True):
 
     started_ns: host time at which the sources begin; they share it, so that a paced replay keeps its streams together.
     start_ns: drive time at that instant. rate: drive seconds per host second, 0 = as fast as all can be worked on.
+    networks: by node, the file, precision and engine of the network that it runs.
     """
 
     drive: str
@@ -374,6 +375,7 @@ class RunInfo(Payload, frozen=True, kw_only=True):
     version: str
     rig_yaml: str
     graph_yaml: str
+    networks: dict[str, str] = {}
 
 
 class Control(Payload, frozen=True, kw_only=True):

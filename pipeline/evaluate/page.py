@@ -38,6 +38,7 @@ def tables(e: Evaluation) -> dict[str, Any]:
         **(page_scores.detection(e) if e.detection else {}),
         **(page_scores.tracking(e) if e.tracking else {}),
         **page_scores.gaps(e.gaps),
+        "networks": e.run.info.networks,
         "graph_yaml": e.run.info.graph_yaml.strip(),
         "eval_yaml": to_yaml(e.config).strip(),
         "rig_yaml": e.run.info.rig_yaml.strip(),

@@ -64,8 +64,8 @@ def save_config(config: RunConfig, folder: Path) -> None:
     (folder / CONFIG_FILE).write_text(to_yaml(config), encoding="utf-8")
 
 
-def run_info(config: RunConfig, started_ns: int, sequence: int) -> Message:
-    """The run's first message, and the signal to begin at host time ``started_ns``."""
+def run_info(config: RunConfig, started_ns: int, sequence: int, networks: dict[str, str] | None = None) -> Message:
+    """The run's first message, and the signal to begin at host time ``started_ns``. networks: see `RunInfo`."""
     info = RunInfo(
         drive=config.drive,
         started_ns=started_ns,
@@ -74,6 +74,7 @@ def run_info(config: RunConfig, started_ns: int, sequence: int) -> Message:
         version=version("syncline"),
         rig_yaml=to_yaml(config.rig),
         graph_yaml=to_yaml(config.graph),
+        networks=networks or {},
     )
     stamp = Stamp(sensor_ns=started_ns, arrival_ns=started_ns, time_ns=started_ns, sequence=sequence)
     return Message("run/info", stamp, info)

@@ -15,6 +15,7 @@ from pipeline.core.run_recording import RECORDING_FILE
 from pipeline.graph import Context, Plan, source_of
 from pipeline.run.config import RunConfig, run_info, save_config
 from pipeline.run.host import NodeHost
+from pipeline.run.networks import networks
 from pipeline.run.process import context_of
 
 
@@ -35,7 +36,7 @@ def run_in_one_process(
         record.step(message, 0)
         show(message)
 
-    publish(run_info(config, clock.now_ns(), 0))
+    publish(run_info(config, clock.now_ns(), 0, networks(config.graph, config.rig)))
     run_plan(config.plan(), context_of(config), player.play(), publish)
     for topic in config.topics:
         publish(_source_status(topic, drive.unreadable, clock.now_ns()))

@@ -18,6 +18,7 @@ from pipeline.core.node import Life
 from pipeline.core.run_recording import RECORDING_FILE, recording_parts
 from pipeline.graph import source_of
 from pipeline.run.config import RunConfig, run_info, save_config
+from pipeline.run.networks import networks
 from pipeline.run.process import recorder, run_name, run_process
 from pipeline.transport.ring import LARGE_COPIES
 from pipeline.transport.run_folder import cleanup
@@ -69,6 +70,7 @@ class Supervisor:
         controls: Callable[[RunState], Control | None] = lambda _: None,
     ) -> None:
         self._config = config
+        self._networks = networks(config.graph, config.rig)
         self._folder = folder
         self._on_change = on_change
         self._controls = controls
@@ -138,7 +140,7 @@ class Supervisor:
             now_ns = self._clock.now_ns()
             if now_ns >= next_repeat_ns:
                 next_repeat_ns = now_ns + _REPEAT_NS
-                bus.publish(run_info(self._config, started_ns, self._count()))
+                bus.publish(run_info(self._config, started_ns, self._count(), self._networks))
                 self._speak_for_the_dead(bus)
             self._listen(subscription)
             self._watch()
