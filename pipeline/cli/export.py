@@ -61,7 +61,10 @@ def export(
     ] = None,
     drive: Annotated[list[Path] | None, typer.Option(help="Recorded drive to calibrate on too; repeatable.")] = None,
     install: Annotated[
-        bool, typer.Option("--install", help="Put the 8-bit network and its card beside the shipped weights.")
+        bool,
+        typer.Option(
+            "--install", help="Put the 8-bit network and its card beside the shipped weights, if it loses at most 1 %."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -81,18 +84,18 @@ def export(
             subject.make(part, bar(shown, f"data to {part}: worlds", subject.worlds[part]))
         task = shown.add_task("quantising", total=None)
         report = _exported(subject, plain, folder, drive or [], lambda text: shown.update(task, description=text))
-    lost = report.worst_loss
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     plots(report, subject.metric, folder)
     _write_card(subject, report, folder, drive or [], weights)
-    if install:
+    within = report.worst_loss <= QuantiseSettings().max_loss
+    if install and within:
         for suffix in ("onnx", "json"):
             shutil.copy(folder / f"{model}_int8.{suffix}", resolve(model).parent / f"{model}_int8.{suffix}")
     if as_json:
         print(msgspec.json.encode(report).decode())
     else:
         _print(report, subject.metric, folder)
-    if lost > QuantiseSettings().max_loss:
+    if not within:
         raise typer.Exit(1)
 
 

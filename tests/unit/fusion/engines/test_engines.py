@@ -12,6 +12,9 @@ from fusion.detect.weights import resolve, shipped
 from fusion.engines import openvino
 from fusion.engines.engine import Array, Engine, EngineName, EngineSettings
 from fusion.engines.opened import open_engine
+from fusion.engines.trial import trial_input
+from fusion.engines.tune import LEAST_DB
+from fusion.quantise.parity import sqnr_db
 from fusion.training.graph.export import export
 from pipeline.core.errors import BadInput
 from tests.graphs import random_input, random_network
@@ -106,6 +109,15 @@ def test_the_graph_runs_on_either(tmp_path: Path) -> None:
     expected, found = (open_engine(path, EngineSettings(name=engine))(given) for engine in ENGINES)
     for output, array in expected.items():
         np.testing.assert_allclose(found[output], array, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name.endswith("_int8")])
+def test_engines_agree_on_8_bits_as_far_as_their_rounding_goes(name: str) -> None:
+    given = trial_input(resolve(name))
+    expected, *others = (opened(name, engine)(given) for engine in ("onnxruntime", "openvino", "torch"))
+    for output, array in expected.items():
+        for other in others:
+            assert sqnr_db(array, other[output]) > LEAST_DB
 
 
 def test_an_engine_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
