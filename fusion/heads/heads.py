@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fusion.detect.weights import is_known, resolve
+from fusion.engines.choice import chosen
 from fusion.engines.engine import Array, Engine, EngineSettings
 from fusion.engines.opened import open_engine
 from fusion.heads.features import STANDING, Ego, Kinematics, features, kinematics
@@ -119,7 +118,7 @@ def told(scene: Scene, moving: Kinematics, said: dict[str, Array] | None) -> Tra
 @cache
 def _network(model: str, engine: EngineSettings) -> Engine:
     """Raises BadInput where there is no such file, or it holds no heads."""
-    path = resolve(model) if is_known(model) else Path(model)
+    path, engine = chosen(model, engine)
     network = open_engine(path, engine)
     if network.inputs.keys() != _INPUTS:
         raise BadInput(path, "inputs", ", ".join(sorted(_INPUTS)), ", ".join(sorted(network.inputs)))
