@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from fusion.detect.weights import resolve
+from fusion.quantise.bias import corrected
 from fusion.quantise.half import in_half
 from fusion.quantise.layers import Graph
 from fusion.quantise.parity import ClassParity, answers, class_parity, compare, sqnr_db, worst_loss
@@ -115,6 +116,19 @@ def test_layers_that_lose_too_much_go_back_to_float_the_worst_first() -> None:
     assert set(found.kept) == set(worst)
     kept = {n.output[0]: n for n in found.model.graph.node if n.op_type == "Conv"}
     assert all(not kept[name].input[1].endswith(".d") for name in found.kept)
+
+
+def test_corrected_biases_give_each_channel_the_mean_that_it_has_in_float() -> None:
+    model = small()
+    graph = Graph(model)
+    limits = dict.fromkeys(graph.quantised_tensors(graph.layers()), 0.8)  # cuts off much, and so shifts the means
+    rough = quantised(model, graph.layers(), limits)
+    mended = corrected(model, rough, graph.layers(), feeds())
+    means = [
+        np.mean([a.mean(axis=(0, 2, 3)) for a in answers(m, feeds())["y"]], axis=0) for m in (model, rough, mended)
+    ]
+    assert np.abs(means[1] - means[0]).max() > 0.05
+    np.testing.assert_allclose(means[2], means[0], atol=1e-3)
 
 
 def test_a_judge_that_nothing_pleases_is_named() -> None:
