@@ -86,7 +86,7 @@ class RayFuser:
 
     def __init__(self, settings: TrackerSettings | None = None, deploy: RaySettings | None = None) -> None:
         self._deploy = deploy or RaySettings()
-        self._started_ray = _connect(self._deploy)
+        self._started_ray = connect(self._deploy)
         self._settings = settings or TrackerSettings()
         encoded = msgspec.msgpack.encode(self._settings)
         self._actor = _start_actor(encoded)
@@ -195,7 +195,7 @@ def _start_actor(settings: bytes) -> Any:
     return ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(FusionActor).remote(settings)
 
 
-def _connect(deploy: RaySettings) -> bool:
+def connect(deploy: RaySettings) -> bool:
     """Join or start Ray unless this process already has; whether it was started here."""
     if ray.is_initialized():
         return False

@@ -19,6 +19,8 @@ from pipeline.core.heads import TrackHeads
 from pipeline.core.messages import Scene
 from pipeline.core.settings import Settings
 
+SOON_S = 10.0
+"""A collision that is further off is none."""
 _MAX_GAP_NS = 1_000_000_000
 _HARDEST = 99.0  # m/s2: what could not be avoided is this
 _INPUTS = {"features", "memory"}
@@ -96,7 +98,7 @@ def told(scene: Scene, moving: Kinematics, said: dict[str, Array] | None) -> Tra
         )
     likely = np.exp(said["intent"] - said["intent"].max(axis=1, keepdims=True))
     hazard = 1.0 / (1.0 + np.exp(-said["hazard"].astype(np.float64)))
-    seconds = np.where(said["collides"] >= 0.0, np.exp(said["log_time"].astype(np.float64)), np.inf)
+    seconds = time_to_collision(moving.contact, said["collides"], said["log_time"])
     closing = np.maximum(-moving.closing[:, 0], 0.0)
     brake = np.where(np.isfinite(seconds), np.minimum(0.5 * closing / np.maximum(seconds, 1e-3), _HARDEST), 0.0)
     rank = np.empty(len(hazard), np.int32)
@@ -113,6 +115,13 @@ def told(scene: Scene, moving: Kinematics, said: dict[str, Array] | None) -> Tra
         deceleration=brake.astype(np.float32),
         attention=rank,
     )
+
+
+def time_to_collision(contact: FloatArray, collides: Array, log_time: Array) -> FloatArray:
+    """(M,) s. ``contact`` (M,) of the boxes at constant velocities, where there is one soon; of what just misses, the
+    network's own time where it holds a collision to be likelier than none."""
+    likely = np.where(collides >= 0.0, np.exp(log_time.astype(np.float64)), np.inf)
+    return np.where(contact < SOON_S, contact, likely)
 
 
 @cache

@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 import typer
@@ -30,9 +30,17 @@ from pipeline.graph import Graph
 from pipeline.run.clips import ClipCells, ClipRobustness, befalls_no_sensor, parsed
 from pipeline.run.drives import open_named
 from pipeline.run.fused_anew import DriveCells, same_input
+from pipeline.run.ray_jobs import spread
 
 _CLIPS = "clips"
 _TABLE, _PAGE, _MADE_FROM = "robustness.json", "robustness.md", "made_from.yaml"
+
+
+class Place(NamedTuple):
+    """Where cells are made: in so many processes of this machine, or, with an address, on that Ray cluster."""
+
+    jobs: int
+    ray: str = ""
 
 
 class Cells(Protocol):
@@ -66,6 +74,9 @@ def robustness(
     end: End = 0.0,
     fault_seed: FaultSeed = 0,
     jobs: Annotated[int, typer.Option(help="Runs side by side.", min=1, max=64)] = 1,
+    on_ray: Annotated[
+        str, typer.Option("--ray", help="Address of a Ray cluster that makes the cells; `local`: one of our own.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Fuse clean and under each fault, and print how much of the score is left (RA = faulty / clean), by fuser.
@@ -88,7 +99,7 @@ def robustness(
     else:
         maker, left_out = _of_drive(settings, drive, out, chosen, begin, end, fault_seed)
     wanted = cells(settings, left_out)
-    _make_all(maker, wanted, chosen, out, jobs, quiet=as_json)
+    _make_all(maker, wanted, chosen, out, Place(jobs, on_ray), quiet=as_json)
     scores = {graph.name: {cell: _read(out, graph, cell) for cell in wanted} for graph in chosen}
     result = resistance(settings, drive, scores, left_out)
     (out / _TABLE).write_bytes(result.to_json())
@@ -173,7 +184,9 @@ def _read(out: Path, graph: Graph, cell: Cell) -> dict[str, Value]:
     return msgspec.json.decode(_place(out, graph, cell).read_bytes(), type=dict[str, Value])
 
 
-def _make_all(maker: Cells, wanted: Sequence[Cell], graphs: Sequence[Graph], out: Path, jobs: int, quiet: bool) -> None:
+def _make_all(
+    maker: Cells, wanted: Sequence[Cell], graphs: Sequence[Graph], out: Path, place: Place, quiet: bool
+) -> None:
     """Make what is not there yet, with a progress bar."""
     for graph in graphs:
         _stands_for(out / "fusers" / graph.name, graph)
@@ -185,25 +198,43 @@ def _make_all(maker: Cells, wanted: Sequence[Cell], graphs: Sequence[Graph], out
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task("running", total=len(wanted), completed=len(wanted) - len(todo))
-        for cell in _each(maker, todo, out, jobs):
+        for cell in _each(maker, todo, out, place):
             progress.update(task, advance=1, description=cell.name)
 
 
-def _each(maker: Cells, todo: dict[Cell, list[Graph]], out: Path, jobs: int) -> Iterator[Cell]:
-    """Each cell in a process of a pool; it is given out when it is done."""
+def _each(maker: Cells, todo: dict[Cell, list[Graph]], out: Path, place: Place) -> Iterator[Cell]:
+    """Each cell, given out when its scores are kept."""
+    if place.ray:
+        order = list(todo.items())
+        jobs = [(maker, cell, graphs) for cell, graphs in order]
+        for number, scores in spread(scores_of, jobs, place.ray, place.jobs):
+            cell, graphs = order[number]
+            _keep(out, cell, graphs, scores)
+            yield cell
+        return
     if not todo:
         return
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(place.jobs, len(todo)), mp_context=context) as pool:
         running = {pool.submit(make, maker, cell, graphs, out): cell for cell, graphs in todo.items()}
         for done in as_completed(running):
             done.result()  # raises what was raised there
             yield running[done]
 
 
+def scores_of(maker: Cells, cell: Cell, graphs: Sequence[Graph]) -> list[dict[str, Value]]:
+    """What a Ray task does: a function of our own, which crosses by its name."""
+    return maker.scores(cell, graphs)
+
+
 def make(maker: Cells, cell: Cell, graphs: Sequence[Graph], out: Path) -> None:
+    """What a process of our own does: the scores are kept there, so that nothing is lost with this one."""
+    _keep(out, cell, graphs, maker.scores(cell, graphs))
+
+
+def _keep(out: Path, cell: Cell, graphs: Sequence[Graph], scores: Sequence[dict[str, Value]]) -> None:
     """Leave the scores of one cell; each file appears only when it is whole."""
-    for graph, values in zip(graphs, maker.scores(cell, graphs), strict=True):
+    for graph, values in zip(graphs, scores, strict=True):
         place = _place(out, graph, cell)
         partial = place.with_suffix(".partial")
         partial.write_bytes(msgspec.json.encode(values))

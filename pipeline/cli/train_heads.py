@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fusion.training.heads.calibrate import calibrate
 from fusion.training.heads.export import export
 from fusion.training.heads.records import record
 from fusion.training.heads.score import scores_of
@@ -65,6 +66,7 @@ def heads(
             done(step, f"training, loss {losses['total']:.2f}")
 
         net = train(part_names(out / "train"), out / "state", settings, told)
+    calibrate(net, part_names(out / "train")[::2])
     onnx = out / f"{_NAME}.onnx"
     digest, scores = export(net, onnx), scores_of(net, part_names(out / "test"))
     write_card(onnx.with_suffix(".json"), {

@@ -24,8 +24,8 @@ class TrackHeads(Payload, frozen=True, kw_only=True):
     """M tracks of a scene, in its order.
 
     intent: probability of each of `INTENTS`, rows sum to 1. hazard: probability that the ego must brake for it, now or
-    within a second. time_to_collision: s until its box and the ego's touch if both keep their velocities; inf where it
-    is more likely that they do not within 10 s. time_sigma: 1-sigma of its logarithm. deceleration: of the ego, m/s2,
+    within a second. time_to_collision: s until its box and the ego's touch if both keep their velocities; inf where
+    they will not within 10 s. time_sigma: 1-sigma of its logarithm. deceleration: of the ego, m/s2,
     that this would take if it is to end just short of it. attention: rank, 0 = look at this one first.
     """
 

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fusion.heads.heads import SOON_S, time_to_collision
 from fusion.heads.network import HeadsNetwork
 from fusion.measurements import FloatArray, IntArray
 from fusion.training.heads.records import Read, Record, load_record, read_record
-from fusion.training.heads.train import SOON_S, stretches, unroll
+from fusion.training.heads.train import stretches, unroll
 from pipeline.core.heads import INTENTS
 from pipeline.core.messages import CLASSES
 
@@ -55,7 +56,7 @@ def scores_of(net: HeadsNetwork, records: Sequence[Path]) -> dict[str, dict[str,
         record = load_record(path)
         read = read_record(record)
         truths.append(Truth(record["intent"].astype(np.int64), record["hazard"].astype(np.int64), record["time"]))
-        parts["heads"].append(said_by(net, record))
+        parts["heads"].append(said_by(net, record, read.contact))
         parts["constant velocity"].append(carried_on(record, read))
     truth = Truth(*(np.concatenate(column) for column in zip(*truths, strict=True)))
     known = truth.intent >= 0
@@ -68,8 +69,11 @@ def scores_of(net: HeadsNetwork, records: Sequence[Path]) -> dict[str, dict[str,
 
 
 @torch.no_grad()
-def said_by(net: HeadsNetwork, record: Record) -> Said:
-    """What the heads say of each row of a record, having followed each track from its first scene."""
+def said_by(net: HeadsNetwork, record: Record, contact: FloatArray) -> Said:
+    """What the heads say of each row of a record, having followed each track from its first scene.
+
+    contact (M,): as in `Read`.
+    """
     tracks = stretches(record, length=None)
     out = unroll(net, torch.from_numpy(tracks.features))
     there, n = tracks.row >= 0, len(record["track_id"])
@@ -77,8 +81,8 @@ def said_by(net: HeadsNetwork, record: Record) -> Said:
     rows = tracks.row[there]
     said.intent[rows] = torch.softmax(out.intent, -1).double().numpy()[there]
     said.hazard[rows] = torch.sigmoid(out.hazard).double().numpy()[there]
-    time = torch.where(out.collides >= 0.0, torch.exp(out.log_time), torch.inf)
-    said.time[rows], said.sigma[rows] = time.double().numpy()[there], torch.exp(out.log_sigma).double().numpy()[there]
+    said.sigma[rows] = torch.exp(out.log_sigma).double().numpy()[there]
+    said.time[rows] = time_to_collision(contact[rows], out.collides.numpy()[there], out.log_time.numpy()[there])
     return said
 
 

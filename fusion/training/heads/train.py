@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as f
 from torch import Tensor
 
+from fusion.heads.heads import SOON_S
 from fusion.heads.network import REMEMBERED, HeadsNetwork, HeadsOutput
 from fusion.training.heads.records import Record, load_record, read_record
 from fusion.training.loop import Run, Schedule
 from pipeline.core.heads import INTENTS
 
 TERMS = ("intent", "hazard", "collides", "time")
-SOON_S = 10.0  # a collision that is further off is none
 _LENGTH = 100  # frames of a track that are learned from at once
 _DULL = 0.15  # share of the tracks that only keep or stand, and of nothing, that are learned from at each step
 

@@ -15,6 +15,7 @@ from pipeline.core.settings import load_yaml
 from pipeline.evaluate.robustness import Cell, RobustnessSettings, cells, robustness
 from pipeline.evaluate.robustness_page import as_markdown, write_plots
 from pipeline.run.clips import ClipRobustness, parsed
+from pipeline.run.ray_jobs import spread
 from tests.simulated import DEMO_RIG, record_street, street_drive
 
 MAP, ERROR = "detection/fused/mAP", "uncertainty/position_rmse_m"
@@ -89,6 +90,34 @@ def test_clips_are_fused_side_by_side_and_a_second_call_goes_on(tmp_path: Path) 
     assert isinstance(other.exception, BadInput), "scores of another fuser of that name are not mixed in"
     other = CliRunner().invoke(app, [*call, "--clips", "2"])
     assert isinstance(other.exception, BadInput), "scores of other clips are not mixed in"
+
+
+@pytest.mark.slow
+def test_cells_made_on_ray_are_those_of_this_process_and_a_second_call_goes_on(tmp_path: Path) -> None:
+    config = tmp_path / "few.yaml"
+    config.write_text(
+        "faults: [lidar.misaligned, dark]\nseverities: [3]\nmetric: detection/fused/car/AP\n"
+        "clips: {count: 1, seconds: 3}\n"
+    )
+    call = ["robustness", "clips", "--json", "-c", str(config), "-g", "baseline"]
+    here = CliRunner().invoke(app, [*call, "-o", str(tmp_path / "here")])
+    there = CliRunner().invoke(app, [*call, "-o", str(tmp_path / "there"), "--ray", "local"])
+    assert there.exit_code == 0, there.output
+    assert msgspec.json.decode(here.stdout) == msgspec.json.decode(there.stdout)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "there").rglob("*.json")}
+    gone = next(path for path in kept if path.name == "dark.3.json")
+    gone.unlink()
+    again = CliRunner().invoke(app, [*call, "-o", str(tmp_path / "there"), "--ray", "local"])
+    assert again.stdout == there.stdout
+    same = [path for path in kept if path.parent.name == "baseline" and path != gone]
+    assert same
+    assert all(path.stat().st_mtime_ns == kept[path] for path in same)
+
+
+@pytest.mark.slow
+def test_what_fails_on_ray_is_raised_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(spread(lambda a, b: a / b, [(1, 1), (1, 0)], "local", 1))
 
 
 @pytest.mark.slow

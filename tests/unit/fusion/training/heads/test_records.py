@@ -11,8 +11,9 @@ import torch
 from fusion.heads.heads import Heads, HeadsSettings
 from fusion.heads.network import HeadsNetwork
 from fusion.tracker import Tracker
+from fusion.training.heads.calibrate import calibrate
 from fusion.training.heads.export import export
-from fusion.training.heads.records import INTENT_OF, _scene, load_record, record
+from fusion.training.heads.records import INTENT_OF, _scene, load_record, read_record, record
 from fusion.training.heads.score import auroc, average_precision, calibration_error, said_by, scores_of
 from fusion.training.heads.train import HeadsTraining, stretches, train
 from fusion.training.parts import write_arrays
@@ -97,11 +98,26 @@ def test_training_learns_resumes_and_runs_as_it_was_trained(tmp_path) -> None:
     export(net, tmp_path / "heads.onnx")
     heads, whole = Heads(HeadsSettings(model=str(tmp_path / "heads.onnx"))), load_record(files[0])
     told = [heads.step(_scene(whole, i), t) for i, t in enumerate(whole["time_ns"].tolist())]
-    said = said_by(net, whole)
+    said = said_by(net, whole, read_record(whole).contact)
     np.testing.assert_allclose(np.concatenate([one.intent for one in told]), said.intent, atol=2e-5)
     np.testing.assert_allclose(np.concatenate([one.hazard for one in told]), said.hazard, atol=2e-5)
+    np.testing.assert_allclose(np.concatenate([one.time_to_collision for one in told]), said.time, rtol=1e-4)
     scores = scores_of(net, files)
     assert set(scores) == {"heads", "constant velocity", "majority"}
+
+
+def test_calibrated_intents_are_as_frequent_as_they_are(tmp_path) -> None:
+    found = record(busy_clip(), Tracker())
+    write_arrays(tmp_path / "a.npz", found)
+    torch.manual_seed(1)
+    net = HeadsNetwork().eval()
+    known = found["intent"] >= 0
+    before = said_by(net, found, read_record(found).contact).intent[known].mean(axis=0)
+    calibrate(net, [tmp_path / "a.npz"])
+    frequent = np.bincount(found["intent"][known], minlength=len(INTENTS)) / known.sum()
+    after = said_by(net, found, read_record(found).contact).intent[known].mean(axis=0)
+    assert np.abs(before - frequent).max() > 0.1
+    np.testing.assert_allclose(after, frequent, atol=0.02)
 
 
 def test_scores_known_by_hand() -> None:
