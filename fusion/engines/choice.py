@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from fusion.engines.engine import EngineSettings
 from fusion.engines.onnx_notes import precision
 from fusion.engines.profile import this_profile
 
+FLOAT_VARIABLE = "SYNCLINE_FLOAT"
+"""Set to anything, `auto` is float on ONNX Runtime, which is the same on every machine."""
 EIGHT_BITS = "_int8"
 """What the name of the 8-bit form adds to the weights' own."""
 
@@ -57,6 +60,8 @@ def chosen(weights: str, settings: EngineSettings, folder: Path | None = None) -
     path = resolve(weights, folder) if is_known(weights) else Path(weights)
     if settings.name != "auto":
         return path, settings
+    if os.environ.get(FLOAT_VARIABLE):
+        return path, msgspec.structs.replace(settings, name="onnxruntime")
     profile = this_profile()
     if profile is not None and weights in profile.networks:
         tuned = profile.networks[weights]

@@ -16,6 +16,7 @@ AUTO = EngineSettings(name="auto")
 @pytest.fixture(autouse=True)
 def no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(choice.FLOAT_VARIABLE, raising=False)
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, vnni: bool, openvino: bool) -> None:
@@ -44,3 +45,10 @@ def test_weights_without_an_8_bit_form_and_settings_that_name_an_engine_stay(mon
     assert choice.chosen("graph", AUTO)[1].name == "onnxruntime"
     named = EngineSettings(name="openvino", arithmetic="bf16")
     assert choice.chosen("camera_simulated", named) == (resolve("camera_simulated"), named)
+
+
+def test_the_environment_can_ask_for_what_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, vnni=True, openvino=True)
+    monkeypatch.setenv(choice.FLOAT_VARIABLE, "1")
+    path, engine = choice.chosen("lidar_simulated", AUTO)
+    assert (path, engine.name) == (resolve("lidar_simulated"), "onnxruntime")

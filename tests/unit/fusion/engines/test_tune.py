@@ -25,6 +25,7 @@ FP32 = EngineSettings()
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(choice.FLOAT_VARIABLE, raising=False)
 
 
 @pytest.fixture

@@ -16,9 +16,13 @@ from fusion.detect.centre_points import CentrePoints
 from fusion.detect.onnx_detectors import OnnxSettings
 from fusion.detect.pillars import Earlier, PillarDetector, PillarSettings
 from fusion.detect.weights import resolve
+from fusion.engines.trial import trial_input
+from fusion.quantise.bias import corrected
 from fusion.quantise.constants import added_behind
 from fusion.quantise.form import deployed
+from fusion.quantise.layers import Graph
 from fusion.quantise.parity import answers, compare
+from fusion.quantise.qdq import quantised
 from fusion.quantise.stem import blocked, in_blocks
 from fusion.training.camera_export import export_onnx
 
@@ -95,3 +99,15 @@ def test_a_constant_added_before_a_convolution_is_added_behind_it_and_changes_no
     assert compare(answers(lidar, feeds), answers(apart, feeds))["grid"] > 100.0
     camera = onnx.load(str(resolve("camera_simulated")))
     assert [n.op_type for n in added_behind(camera).graph.node] == [n.op_type for n in camera.graph.node]
+
+
+def test_biases_of_layers_behind_which_a_constant_is_added_are_corrected_too() -> None:
+    model = deployed(onnx.load(str(resolve("lidar_simulated"))))
+    graph = Graph(model)
+    limits = dict.fromkeys(graph.quantised_tensors(graph.layers()), 3.0)
+    rough, few = quantised(model, graph.layers(), limits), [trial_input(resolve("lidar_simulated"))]
+    few = [{"occupied": np.moveaxis(feed["occupied"], 1, -1).astype(np.uint8)} for feed in few]
+    mended = corrected(model, rough, graph.layers()[:3], few)
+    names = [layer.node.input[2] for layer in graph.layers()[:3]]
+    before, after = ({w.name: w for w in one.graph.initializer} for one in (rough, mended))
+    assert all(before[name] != after[name] for name in names)

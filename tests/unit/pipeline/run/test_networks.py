@@ -19,6 +19,7 @@ CONFIGS = Path(__file__).resolve().parents[4] / "configs"
 @pytest.fixture(autouse=True)
 def no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(choice.FLOAT_VARIABLE, raising=False)
 
 
 def told(graph: str, rig: Rig) -> dict[str, str]:
