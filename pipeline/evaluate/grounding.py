@@ -50,12 +50,13 @@ class Thing(NamedTuple):
 class Asked(NamedTuple):
     """One question: what it means by the truth, whether that is beyond doubt, and what came of it.
 
-    tracked: every object that it means has a track of the right kind; a wrong answer is then not for want of seeing.
+    perceived: on that side the tracks of that kind are of objects of that kind, one each, and all that is meant has
+    one; a wrong answer is then not the fault of perception.
     """
 
     meant: tuple[int, ...]
     clear: bool
-    tracked: bool
+    perceived: bool
     outcome: Outcome
 
 
@@ -109,18 +110,18 @@ def outcome(wanted: tuple[int, ...], answered: Sequence[int], asks: bool, cannot
 def figures(asked: Iterable[Asked]) -> dict[str, float]:
     """Shares of questions answered rightly: the object, a question back where there are several, none where none is.
 
-    ``_tracked`` are those of which all that is meant has a track of the right kind.
+    ``_perceived`` are those of which perception told what is there.
     """
     rows = list(asked)
     found: dict[str, float] = {"questions": float(len(rows)), "unclear": float(sum(not row.clear for row in rows))}
     for name, wanted in (("one", 1), ("several", 2), ("none", 0)):
         of = [row for row in rows if row.clear and min(len(row.meant), 2) == wanted]
-        for suffix, chosen in (("", of), ("_tracked", [row for row in of if row.tracked])):
+        for suffix, chosen in (("", of), ("_perceived", [row for row in of if row.perceived])):
             if wanted == 0 and suffix:
                 continue
             counts = Counter(row.outcome for row in chosen)
             found[f"{name}{suffix}"] = float(len(chosen))
             found[f"{name}{suffix}_right"] = counts["right"] / max(len(chosen), 1)
-    guessed = [row for row in rows if row.clear and len(row.meant) > 1 and row.tracked]
+    guessed = [row for row in rows if row.clear and len(row.meant) > 1 and row.perceived]
     found["guessed"] = sum(row.outcome == "wrong" for row in guessed) / max(len(guessed), 1)
     return found

@@ -74,11 +74,13 @@ def _ask(
     seen = [t for t in things if not t.hidden]
     wanted = meant(seen, kinds, side)
     of_track = {track.number: matched(track, things) for track in tracks}
-    right_kind = {of_track[track.number] for track in tracks if track.kind in kinds and of_track[track.number] >= 0}
+    there = sorted(of_track[track.number] for track in tracks if track.kind in kinds and track.side == side)
+    real = {thing.number for thing in things if thing.kind in kinds}
+    perceived = set(wanted) <= set(there) <= real and len(there) == len(set(there))
     cannot = "cannot tell" in reply.text or "无法判断" in reply.text
     answered = [of_track.get(track, -1) for track in reply.tracks]
     told = outcome(wanted, answered, reply.waits, cannot)
-    return Asked(wanted, is_clear(things, kinds, side), set(wanted) <= right_kind, told)
+    return Asked(wanted, is_clear(things, kinds, side), perceived, told)
 
 
 def _kinds(kind: str) -> tuple[str, ...]:

@@ -13,12 +13,15 @@ import msgspec
 import numpy as np
 
 from nodes.intent.language.classifier import Classifier, load
+from nodes.intent.language.encoder import SentenceEncoder, installed
+from nodes.intent.language.fused import FusedClassifier, load_head
 from nodes.intent.language.grammar import grammar
 from nodes.intent.language.ontology import INTENTS, Frame, Language
 from nodes.intent.language.slots import slots_in
 from nodes.intent.language.text import MAX_CHARACTERS, language_of, normalise
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "intent.npz"
+NGRAMS, HEADS = "intent.npz", "intent_heads.npz"
+WEIGHTS = Path(__file__).parents[1] / "weights" / NGRAMS
 
 _REPAIR = {
     "en": re.compile(
@@ -182,5 +185,21 @@ def _joined(frames: list[Frame]) -> list[Frame]:
 
 @lru_cache(maxsize=1)
 def shipped() -> Understanding:
-    """With the weights that ship. Raises BadInput where they are missing."""
-    return Understanding(load(WEIGHTS, "intent"), load(WEIGHTS, "action"))
+    """With the weights that ship, and with the sentence encoder where one is installed. Raises BadInput where the
+    weights are missing."""
+    return understanding(WEIGHTS.parent, installed())
+
+
+def understanding(folder: Path, encoder: SentenceEncoder | None) -> Understanding:
+    """Of a folder of weights. Where there is no encoder, or no heads for it, the n-grams decide alone.
+
+    Raises:
+        BadInput: weights are missing, or the heads belong to another encoder.
+    """
+    used = encoder if (folder / HEADS).exists() else None
+
+    def classifier(name: str) -> Classifier:
+        ngrams = load(folder / NGRAMS, name)
+        return ngrams if used is None else FusedClassifier(ngrams, load_head(folder / HEADS, name), used)
+
+    return Understanding(classifier("intent"), classifier("action"))

@@ -88,7 +88,7 @@ def test_figures_count_each_kind_of_question_apart() -> None:
     assert found["questions"] == 6
     assert found["unclear"] == 1
     assert found["one_right"] == 0.5
-    assert found["one_tracked_right"] == 1.0
+    assert found["one_perceived_right"] == 1.0
     assert found["several_right"] == 0.5
     assert found["guessed"] == 0.5
     assert found["none_right"] == 1.0

@@ -18,5 +18,5 @@ def test_a_drive_is_asked_about() -> None:
     asked = list(ask_clip(named_graph("baseline", ray=False), rig, clips, 0, shipped()))
     found = figures(asked)
     assert found["questions"] >= 4
-    assert found["one_tracked_right"] >= 0.6
+    assert found["one_perceived_right"] >= 0.6
     assert asked == list(ask_clip(named_graph("baseline", ray=False), rig, clips, 0, shipped()))
