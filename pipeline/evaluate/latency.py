@@ -17,6 +17,7 @@ from pipeline.evaluate.boxes import FloatArray
 from pipeline.evaluate.run_log import AlignedFrame, RunLog
 
 FRAMES = "frames"
+_ONLOOKERS = ("record", "view")  # they hear of frame sets too; no scene waits for them
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def measure_latency(run: RunLog) -> Latency:
         )
         for node, rows in sorted(by_node.items(), key=lambda item: (_place(item[0]), min(t.ended_ns for t in item[1])))
     ]
-    fused = {t.sequence: t for t in run.timings if t.sensor == FRAMES}
+    fused = {t.sequence: t for t in run.timings if t.sensor == FRAMES and t.node not in _ONLOOKERS}
     steps = {(t.sensor, t.epoch, t.sequence, t.node): t for t in run.timings}
     scenes, parts = [], []
     for frame in run.frames:

@@ -128,3 +128,21 @@ def test_the_fuse_node_puts_them_on_the_scene_and_beside_it(model: str) -> None:
     assert whole.payload.heads is not None
     assert whole.payload.heads.track_id.tolist() == [5]
     assert sent["heads/tracks"].payload.fresh_ns > 0  # type: ignore[attr-defined]
+
+
+def test_the_shipped_heads_know_whom_to_brake_for() -> None:
+    """At 10 m/s: a car ahead that hardly moves, one that follows in the lane beside, one ahead that keeps its speed."""
+    heads = Heads()
+    for i in range(15):
+        x = float(i)
+        given = {1: (28.0 + 0.1 * i, 0.0, 1.0, 0.0), 2: (x - 20.0, 3.5, 10.0, 0.0), 3: (x + 30.0, -3.5, 10.0, 0.0)}
+        seen = scene(i, given, x)
+        kind = np.full((3, C), 0.01, np.float32)
+        kind[:, 0] = 0.91
+        known = np.tile(np.diag([0.1, 0.1, 0.1, 0.3, 0.3]).astype(np.float32), (3, 1, 1))
+        told = heads.step(msgspec.structs.replace(seen, class_score=kind, state_cov=known), i * STEP_NS)
+    assert told.attention[0] == 0
+    assert told.hazard[0] > 2.0 * told.hazard[1:].max()
+    assert told.time_to_collision[0] == pytest.approx((28.0 + 1.4 - 14.0 - 2.0 - 3.7) / 9.0, rel=0.01)
+    assert np.isinf(told.time_to_collision[1:]).all()
+    assert told.deceleration[0] > 3.0

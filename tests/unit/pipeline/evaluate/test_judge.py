@@ -168,6 +168,19 @@ def test_in_a_paced_run_waiting_counts(good: Evaluation) -> None:
     assert latency.parts[0]["waiting"] == pytest.approx(90.0 - 5.0 - 40.0 - 6.0)  # LiDAR arrives at 5 ms, works 40 ms
 
 
+def test_no_scene_waits_for_the_recorder(good: Evaluation) -> None:
+    """It hears of every frame set later than fusion does."""
+    late = [
+        msgspec.structs.replace(t, node="record", started_ns=t.ended_ns, ended_ns=t.ended_ns + 500_000_000)
+        for t in good.run.timings
+        if t.sensor == "frames"
+    ]
+    assert late
+    latency = measure_latency(dataclasses.replace(good.run, timings=[*good.run.timings, *late]))
+    assert [s.from_arrival_ms for s in latency.scenes] == [s.from_arrival_ms for s in good.latency.scenes]
+    assert latency.parts == good.latency.parts
+
+
 def test_a_constant_shift_shows_as_bias(good: Evaluation, write_run: WriteRun) -> None:
     """Tracks moved by 0.7 m along x: for an object straight ahead that is away, and nothing to the side."""
     assert good.metrics.values["bias/fused/radial_m"] == pytest.approx(0.0, abs=0.06)
