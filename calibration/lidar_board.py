@@ -38,8 +38,23 @@ class BoardPose(NamedTuple):
     ring: npt.NDArray[np.int64]
 
 
+class HeldOut(NamedTuple):
+    """What the other poses say of one: mean distance of its points to the camera's plane, metres, and between normals.
+
+    moved_m, moved_deg: by how much the transform changes without it.
+    """
+
+    name: str
+    plane_m: float
+    normal_deg: float
+    moved_m: float
+    moved_deg: float
+
+
 class LidarBoard(NamedTuple):
     """cam_SE3_lidar; cov: (6, 6) of a left perturbation, translation first. patches: the board in each pose.
+
+    rough: cam_SE3_lidar from centres and normals only, where the fit began.
 
     range_offset_m: to be added to the LiDAR's ranges. plane_m: (N,) signed distances of board points to the camera's
     plane, pose_of: (N,) whose. normals_deg: between the LiDAR's plane and the camera's, per pose.
@@ -47,6 +62,7 @@ class LidarBoard(NamedTuple):
     """
 
     cam_SE3_lidar: SE3  # noqa: N815 - destination first
+    rough: SE3
     cov: FloatArray
     range_offset_m: float
     range_offset_sd_m: float
@@ -101,7 +117,29 @@ def calibrate(poses: Sequence[BoardPose], shape: BoardShape, settings: LidarBoar
             _RECORD,
         )
     left_out = tuple(pose.name for i, pose in enumerate(poses) if i not in chosen)
-    return _result(found, cov, start, used, patches, settings, left_out)
+    return _result(found, cov, start, rough, used, patches, left_out)
+
+
+def leave_one_out(found: LidarBoard, shape: BoardShape, settings: LidarBoardSettings | None = None) -> list[HeldOut]:
+    """Each pose judged by the fit to all others; its points are those that the fit to all has found."""
+    settings = settings or LidarBoardSettings()
+    out = []
+    for i, pose in enumerate(found.poses):
+        others = [k for k in range(len(found.poses)) if k != i]
+        of_others = [found.poses[k] for k in others], [found.patches[k] for k in others]
+        fitted, cam_SE3_lidar = _solve(*of_others, found.cam_SE3_lidar, shape, settings)
+        distances, normal_deg, _ = _misfit(pose, found.patches[i], cam_SE3_lidar, float(fitted.x[6]))
+        moved = (cam_SE3_lidar @ found.cam_SE3_lidar.inverse()).log()
+        moved_m = float(np.linalg.norm(cam_SE3_lidar.translation - found.cam_SE3_lidar.translation))
+        moved_deg = float(np.degrees(np.linalg.norm(moved[3:])))
+        out.append(HeldOut(pose.name, float(np.abs(distances).mean()), normal_deg, moved_m, moved_deg))
+    return out
+
+
+def misfit_of(found: LidarBoard, cam_SE3_lidar: SE3) -> tuple[float, float]:
+    """Mean distance to the camera's planes, metres, and between normals, degrees, with another transform."""
+    each = [_misfit(pose, patch, cam_SE3_lidar, 0.0) for pose, patch in zip(found.poses, found.patches, strict=True)]
+    return float(np.abs(np.concatenate([d for d, _, _ in each])).mean()), float(np.mean([n for _, n, _ in each]))
 
 
 def _consensus(
@@ -212,35 +250,40 @@ def _groups(poses: Sequence[BoardPose], patches: Sequence[Patch]) -> npt.NDArray
     return np.append(np.repeat(np.arange(len(poses)), counts), 0)
 
 
+def _misfit(
+    pose: BoardPose, patch: Patch, cam_SE3_lidar: SE3, range_offset_m: float
+) -> tuple[FloatArray, float, FloatArray]:
+    """Signed distances to the camera's plane, angle of the normals, degrees, distances to the LiDAR's own plane."""
+    xyz = _longer(pose.xyz[patch.rows], range_offset_m)
+    centre = xyz.mean(axis=0)
+    normal = np.linalg.svd(xyz - centre, full_matrices=False)[2][2]
+    cosine = abs(float(cam_SE3_lidar.rotate(normal) @ pose.cam_SE3_board.rotation[:, 2]))
+    to_camera = ((pose.cam_SE3_board.inverse() @ cam_SE3_lidar) @ xyz)[:, 2]
+    return to_camera, float(np.degrees(np.arccos(min(cosine, 1.0)))), np.abs((xyz - centre) @ normal)
+
+
 def _result(
     found: Fit,
     cov: FloatArray,
     cam_SE3_lidar: SE3,
+    rough: SE3,
     poses: Sequence[BoardPose],
     patches: Sequence[Patch],
-    settings: LidarBoardSettings,
     left_out: tuple[str, ...],
 ) -> LidarBoard:
     offset = float(found.x[6])
-    distances, normals, floors = [], [], []
-    for pose, patch in zip(poses, patches, strict=True):
-        xyz = _longer(pose.xyz[patch.rows], offset)
-        distances.append(((pose.cam_SE3_board.inverse() @ cam_SE3_lidar) @ xyz)[:, 2])
-        centre = xyz.mean(axis=0)
-        normal = np.linalg.svd(xyz - centre, full_matrices=False)[2][2]
-        floors.append(np.abs((xyz - centre) @ normal))
-        cosine = abs(float(cam_SE3_lidar.rotate(normal) @ pose.cam_SE3_board.rotation[:, 2]))
-        normals.append(np.degrees(np.arccos(min(cosine, 1.0))))
+    each = [_misfit(pose, patch, cam_SE3_lidar, offset) for pose, patch in zip(poses, patches, strict=True)]
     return LidarBoard(
         cam_SE3_lidar=cam_SE3_lidar,
+        rough=rough,
         cov=cov[:6, :6],
         range_offset_m=offset,
         range_offset_sd_m=float(np.sqrt(cov[6, 6])),
         poses=tuple(poses),
         patches=tuple(patches),
-        plane_m=np.concatenate(distances),
-        pose_of=np.repeat(np.arange(len(poses)), [len(d) for d in distances]),
-        normals_deg=np.array(normals),
-        floor_m=float(np.concatenate(floors).mean()),
+        plane_m=np.concatenate([distances for distances, _, _ in each]),
+        pose_of=np.repeat(np.arange(len(poses)), [len(distances) for distances, _, _ in each]),
+        normals_deg=np.array([normal_deg for _, normal_deg, _ in each]),
+        floor_m=float(np.concatenate([floor for _, _, floor in each]).mean()),
         left_out=left_out,
     )

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+import numpy as np
 
 from fusion.fuser import Fuser
 from fusion.heads.heads import Heads
 from pipeline.core.heads import WeatherHead
-from pipeline.core.messages import FrameSet, Message, Progress, Stamp
+from pipeline.core.messages import CalibrationState, FrameSet, Message, Progress, Scene, Stamp
 
 _log = logging.getLogger(__name__)
+
+MISALIGNED = "misaligned"  # as the graph names it
+_HOLD_NS = 1_000_000_000
+_KEPT = 64
 
 
 class Fuse:
@@ -23,6 +31,9 @@ class Fuse:
     The scene's stamp holds no time of this machine: sensor_ns = time_ns = reference instant, arrival_ns = the frame
     set's, sequence = index; so a replay writes the same bytes.
 
+    What a monitor says on `calibration/<camera>` counts from ``_HOLD_NS`` after the picture that it speaks of, so that
+    it does not hang on which message comes first: a camera under alarm is "misaligned" in the scene.
+
     Args:
         pass_over: epoch and index of the frame sets that the run which is followed never got to fuse.
         heads: read each scene; what they say stands in it and goes out on `heads/*`.
@@ -33,11 +44,16 @@ class Fuse:
         self._pass_over = pass_over
         self._heads = heads
         self._last: tuple[int, int] | None = None  # epoch and index of the newest frame set
+        self._said: dict[str, deque[tuple[int, bool]]] = {}  # by camera: time and alarm, newest last
         self.duplicates = 0
         self.skipped = 0
 
     def step(self, message: Message, now_ns: int) -> Iterable[Message]:
         frames = message.payload
+        if isinstance(frames, CalibrationState):
+            said = self._said.setdefault(message.source, deque(maxlen=_KEPT))
+            said.append((message.stamp.time_ns, frames.alarm))
+            return
         if not isinstance(frames, FrameSet):
             raise TypeError(f"fuse takes frame sets, not {type(frames).__name__} on {message.topic}")
         place = (message.stamp.epoch, frames.index)
@@ -67,6 +83,7 @@ class Fuse:
         except Exception:
             yield progress  # the instant is over all the same: what feeds the run must not wait for it
             raise
+        scene = self._with_alarms(scene, message.stamp.time_ns)
         if skipped:
             scene = scene.updated(skipped=skipped)
         if self._heads is not None:
@@ -78,9 +95,30 @@ class Fuse:
             yield Message("heads/weather", stamp, WeatherHead(index=scene.index, probability=scene.weather))
         yield progress
 
+    def _with_alarms(self, scene: Scene, time_ns: int) -> Scene:
+        """The scene, with cameras under alarm named as misaligned."""
+        alarmed = {camera for camera, said in self._said.items() if _held(said, time_ns)}
+        if not alarmed & set(scene.sensors):
+            return scene
+        judged = len(scene.sensor_fault) == len(scene.sensors)
+        fault = scene.sensor_fault if judged else ("",) * len(scene.sensors)
+        health = scene.sensor_health if judged else np.ones(len(scene.sensors), np.float32)
+        ails = np.array([sensor in alarmed for sensor in scene.sensors])
+        return msgspec.structs.replace(
+            scene,
+            sensor_fault=tuple(MISALIGNED if a else f for a, f in zip(ails.tolist(), fault, strict=True)),
+            sensor_health=np.where(ails, np.float32(0.0), health).astype(np.float32),
+        )
+
     def tick(self, now_ns: int) -> Iterable[Message]:
         return []
 
     def finish(self) -> Iterable[Message]:
         self._fuser.close()
         return []
+
+
+def _held(said: Sequence[tuple[int, bool]], time_ns: int) -> bool:
+    """The newest of what was said early enough to count at that instant."""
+    counting = [alarm for said_ns, alarm in said if said_ns + _HOLD_NS <= time_ns]
+    return bool(counting) and counting[-1]

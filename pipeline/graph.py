@@ -28,6 +28,7 @@ from nodes.detect_lidar import DetectLidar, DetectLidarSettings
 from nodes.detect_radar import DetectRadar, DetectRadarSettings
 from nodes.fuse import Fuse
 from nodes.odometry import Odometry, OdometrySettings
+from nodes.watch_calibration import WatchCalibration, WatchCalibrationSettings
 from pipeline.core.errors import BadInput
 from pipeline.core.messages import FrameSet
 from pipeline.core.node import FIRST_LIFE, Life, Node
@@ -161,7 +162,8 @@ class FuseNode(Settings, frozen=True, tag_field="node", tag="fuse"):
             return Fuse(self.fuser(context.rig, context.life), context.unfused, heads)
 
         of_heads = () if self.heads is None else ("heads/tracks", "heads/weather")
-        yield Instance("fuse", self.process, ("frames",), ("scene", "progress", *of_heads), make)
+        inputs = ("frames", *(f"calibration/{camera.name}" for camera in rig.cameras))
+        yield Instance("fuse", self.process, inputs, ("scene", "progress", *of_heads), make)
 
     def fuser(self, rig: Rig, life: Life = FIRST_LIFE) -> Fuser:
         """The fuser itself, in this process."""
@@ -201,7 +203,27 @@ class AssistantNode(Settings, frozen=True, tag_field="node", tag="assistant"):
         yield Instance("assistant", self.process, ("scene", "text"), ("intent", "reply", "alert"), make)
 
 
-NodeSpec: TypeAlias = CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode | OdometryNode | AssistantNode
+class WatchNodes(Settings, frozen=True, tag_field="node", tag="watch_calibration"):
+    """One monitor per camera of the rig (or only for those in `sensors`), each against the first LiDAR."""
+
+    settings: WatchCalibrationSettings = WatchCalibrationSettings()
+    sensors: tuple[str, ...] = ()
+    process: str = "watch_{sensor}"
+
+    def instances(self, rig: Rig) -> Iterator[Instance]:
+        for camera in _chosen(rig.cameras, self.sensors, rig) if rig.lidars else ():
+
+            def make(context: Context, camera: CameraSensor = camera) -> Node:
+                return WatchCalibration(self.settings, camera, context.rig.lidars[0], context.has_poses)
+
+            inputs = (f"camera/{camera.name}", f"lidar/{rig.lidars[0].name}", "pose/ego")
+            process = self.process.format(sensor=camera.name)
+            yield Instance(f"watch_{camera.name}", process, inputs, (f"calibration/{camera.name}",), make)
+
+
+NodeSpec: TypeAlias = (
+    CameraNodes | LidarNodes | RadarNodes | AlignNode | FuseNode | OdometryNode | AssistantNode | WatchNodes
+)
 
 
 class Graph(Settings, frozen=True):

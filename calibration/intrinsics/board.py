@@ -66,6 +66,11 @@ class Chessboard(msgspec.Struct, frozen=True, tag="chessboard", forbid_unknown_f
         y, x = np.mgrid[: self.rows, : self.columns]
         return np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=-1) * self.square
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Of the pattern, metres, board frame."""
+        return 0.5 * (self.columns - 1) * self.square, 0.5 * (self.rows - 1) * self.square
+
 
 class Charuco(msgspec.Struct, frozen=True, tag="charuco", forbid_unknown_fields=True, kw_only=True):
     """A chessboard with ArUco markers in its white squares: part of it is enough, and no turn of it is ambiguous.
@@ -99,6 +104,11 @@ class Charuco(msgspec.Struct, frozen=True, tag="charuco", forbid_unknown_fields=
                 "pictures as the sensor gives them, not flipped; nor through a mirror",
             )
         return view
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Of the pattern, metres, board frame."""
+        return 0.5 * self.columns * self.square, 0.5 * self.rows * self.square
 
     def picture(self, pixels_per_square: int) -> Grey:
         """The board as an image to print or to render: without a margin."""

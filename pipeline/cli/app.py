@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from calibration.cannot import CannotCalibrate
 from pipeline.cli import (
     calibrate,
+    calibrate_sensors,
     convert,
     demo,
     evaluate,
@@ -63,6 +64,9 @@ app.command()(serve.serve)
 app.command()(export.export)
 app.command()(tune.tune)
 app.command()(machine.doctor)
+calibrate.calibrate.command("lidar-board")(calibrate_sensors.lidar_board)
+calibrate.calibrate.command("lidar-camera")(calibrate_sensors.lidar_camera)
+calibrate.calibrate.command("radar-yaw")(calibrate_sensors.radar_yaw)
 app.add_typer(calibrate.calibrate, name="calibrate")
 app.add_typer(train.train, name="train")
 app.add_typer(machine.models, name="models")

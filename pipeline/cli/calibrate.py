@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from calibration.camera import KannalaBrandt, Pinhole
 from calibration.formats.camera_file import CameraFile
+from calibration.formats.foxglove import read_foxglove, write_foxglove
+from calibration.formats.kalibr import ChainCamera, read_kalibr, write_kalibr
 from calibration.formats.opencv import read_opencv, write_opencv
 from calibration.formats.ros import read_ros, write_ros
 from calibration.intrinsics.board import Board, Charuco, Chessboard
@@ -36,31 +39,28 @@ def camera(
     marker: Annotated[float, typer.Option(help="Edge of a marker, metres: then it is a ChArUco board.")] = 0.0,
     dictionary: Annotated[str, typer.Option(help="Of a ChArUco board's markers.")] = "DICT_5X5_100",
     model: Annotated[Literal["pinhole", "rational", "kannala_brandt"], typer.Option(help="Of the lens.")] = "pinhole",
-    reference: Annotated[Path | None, typer.Option(help="Known intrinsics to hold it against: ROS or OpenCV.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Known intrinsics to hold it against.")] = None,
     out: Out = Path("out/calibrate/camera"),
     as_json: AsJson = False,
 ) -> None:
     """Intrinsics of a camera from pictures of a chessboard or a ChArUco board.
 
-    Writes camera.yaml (OpenCV's form) and camera_info.yaml (ROS's) too.
+    Writes camera.yaml (OpenCV), camera_info.yaml (ROS), camera.json (Foxglove) and camchain.yaml (Kalibr) too.
 
     Example: syncline calibrate camera pictures/left*.jpg --board 9x6 --square 0.025
     """
     from pipeline.calibrate.camera import camera as run
     from pipeline.calibrate.camera import read_pictures
 
-    of = _board(board, square, marker, dictionary)
+    of = board_of(board, square, marker, dictionary)
     known = None if reference is None else read_camera_file(reference)
-    images = read_pictures(_files(pictures))
+    images = read_pictures(files_of(pictures))
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         task = progress.add_task("looking for the board", total=len(images))
         found, outcome = run(images, of, model, known, lambda: progress.advance(task))
     height, width = next(iter(images.values())).shape[:2]
-    file = CameraFile("camera", width, height, found.camera)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "camera.yaml").write_text(write_opencv(file), encoding="utf-8")
-    (out / "camera_info.yaml").write_text(write_ros(file), encoding="utf-8")
-    _tell(outcome, out, as_json)
+    write_camera_files(CameraFile("camera", width, height, found.camera), out)
+    tell(outcome, out, as_json)
 
 
 @calibrate.command()
@@ -90,23 +90,42 @@ def time(
     settings = TimeOffsetSettings(
         window_s=window, stride_s=window / 3, max_lag_s=max_lag, max_spread_s=max_spread_ms * 1e-3
     )
-    _tell(run(signals[first], signals[second], settings), out, as_json)
+    tell(run(signals[first], signals[second], settings), out, as_json)
 
 
 def read_camera_file(path: Path) -> CameraFile:
-    """Intrinsics from ROS's or OpenCV's YAML.
+    """Intrinsics as ROS, OpenCV, Foxglove (JSON) or Kalibr (the first of its chain) write them.
 
     Raises:
-        BadInput: it is neither, or what it holds is no camera.
+        BadInput: it is none of these, or what it holds is no camera.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return read_opencv(text) if "opencv-matrix" in text or text.startswith("%YAML") else read_ros(text)
+        if "opencv-matrix" in text or text.startswith("%YAML"):
+            return read_opencv(text)
+        if text.lstrip().startswith("{"):
+            return read_foxglove(text)
+        return read_kalibr(text)[0].file if "cam0:" in text else read_ros(text)
     except (OSError, ValueError) as error:
-        raise BadInput(path, "file", "intrinsics as ROS or OpenCV write them", error) from error
+        raise BadInput(path, "file", "intrinsics as ROS, OpenCV, Foxglove or Kalibr write them", error) from error
 
 
-def _board(size: str, square: float, marker: float, dictionary: str) -> Board:
+def write_camera_files(of: CameraFile, out: Path) -> None:
+    """The same intrinsics as OpenCV, ROS, Foxglove and, where it has a name for the lens, Kalibr write them."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "camera.yaml").write_text(write_opencv(of), encoding="utf-8")
+    (out / "camera_info.yaml").write_text(write_ros(of), encoding="utf-8")
+    (out / "camera.json").write_text(write_foxglove(of), encoding="utf-8")
+    if isinstance(of.camera, KannalaBrandt) or (isinstance(of.camera, Pinhole) and not of.camera.k3):
+        (out / "camchain.yaml").write_text(write_kalibr([ChainCamera(of, None, None, 0.0)]), encoding="utf-8")
+
+
+def board_of(size: str, square: float, marker: float, dictionary: str) -> Board:
+    """The board that the options name.
+
+    Raises:
+        BadInput: none that can be found.
+    """
     numbers = re.fullmatch(r"(\d{1,3})x(\d{1,3})", size)
     if numbers is None:
         raise BadInput("--board", "size", "columns x rows, as 9x6", size)
@@ -119,7 +138,21 @@ def _board(size: str, square: float, marker: float, dictionary: str) -> Board:
         raise BadInput("--board", "board", "a board that can be found", error) from error
 
 
-def _files(paths: list[Path]) -> list[Path]:
+def numbers_of(option: str, text: str, between: str) -> tuple[float, float]:
+    """Two numbers of an option, as 0.6x0.8.
+
+    Raises:
+        BadInput: something else.
+    """
+    try:
+        first, second = (float(part) for part in text.split(between))
+    except ValueError as error:
+        raise BadInput(option, "value", f"two numbers with {between!r} between", text) from error
+    return first, second
+
+
+def files_of(paths: list[Path]) -> list[Path]:
+    """Pictures: those named, and all of the folders named."""
     kinds = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
     return [
         file
@@ -128,7 +161,8 @@ def _files(paths: list[Path]) -> list[Path]:
     ]
 
 
-def _tell(outcome: Outcome, out: Path, as_json: bool) -> None:
+def tell(outcome: Outcome, out: Path, as_json: bool) -> None:
+    """Write the page; print the numbers, or the values as JSON."""
     page = write_page(outcome, out)
     if as_json:
         print((out / "result.json").read_text(encoding="utf-8"))

@@ -285,6 +285,20 @@ class Scene(Payload, frozen=True, kw_only=True):
         return SE3.from_quaternion(self.rotation_wxyz, self.position)
 
 
+class CalibrationState(Payload, frozen=True, kw_only=True):
+    """Whether a camera still sits as the rig says against the LiDAR ``against``, over the last pictures looked at.
+
+    pitch, yaw: by which the LiDAR seems turned about the camera's x and y axes, rad; NaN while it cannot be told.
+    sum: degrees beyond what is allowed, added up over pictures. alarm: it is over the limit.
+    """
+
+    against: str
+    pitch: float
+    yaw: float
+    sum: float
+    alarm: bool
+
+
 # --- how the run itself is doing
 
 

@@ -43,6 +43,9 @@ TOPICS = (
     Topic("gnss/*", m.GnssFix, "sensor", "lossless", 64, True, "satellite fixes"),
     Topic("pose/*", m.EgoPose, "sensor", "lossless", 512, True, "odom_SE3_ego; pose/ego is the one the pipeline uses"),
     Topic("detections/*", m.Detections, "derived", "lossless", 64, True, "one detector's output, per sensor"),
+    Topic(
+        "calibration/*", m.CalibrationState, "derived", "lossless", 64, True, "whether a camera still sits as it did"
+    ),
     Topic("frames", m.FrameSet, "derived", "lossless", 64, True, "sensors aligned to one reference instant"),
     Topic("scene", m.Scene, "derived", "lossless", 64, True, "fused tracks with weight per sensor"),
     Topic("text", speech.Utterance, "person", "lossless", 16, False, "what was said; words are never recorded"),

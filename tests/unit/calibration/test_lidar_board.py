@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 
 from calibration.board_patches import BoardShape
 from calibration.cannot import CannotCalibrate
-from calibration.formats.ros import read_ros
-from calibration.intrinsics.board import Chessboard
-from calibration.intrinsics.bundle import pose_of
-from calibration.lidar_board import BoardPose, calibrate
+from calibration.lidar_board import BoardPose, calibrate, leave_one_out, misfit_of
 from calibration.se3 import SE3
 
 PLATE = BoardShape(width=0.6, height=0.8, centre=(0.1, 0.2))
@@ -70,17 +64,19 @@ def test_too_few_poses_and_sweeps_without_the_board_are_said() -> None:
         calibrate([pose._replace(xyz=pose.xyz[:50], ring=pose.ring[:50]) for pose in poses], PLATE)
 
 
-@pytest.mark.slow
-@pytest.mark.drives
-def test_on_five_real_poses_it_does_as_well_as_its_authors(drives_folder: Path) -> None:
-    folder = drives_folder / "acfr"
-    camera = read_ros((folder / "camera_info.yaml").read_text()).camera
-    board = Chessboard(columns=5, rows=7, square=0.095)
-    poses = []
-    for number in (1, 5, 12, 20, 33):
-        sweep = np.loadtxt(folder / f"pcd/pose{number}_full.pcd", skiprows=11)
-        view = board.find(str(number), cv2.imread(str(folder / f"images/pose{number}.png"), cv2.IMREAD_GRAYSCALE))
-        poses.append(BoardPose(str(number), pose_of(view, camera), sweep[:, :3], sweep[:, 4].astype(np.int64)))
-    found = calibrate(poses, BoardShape(width=0.61, height=0.85, centre=(2 * 0.095, 3 * 0.095)))
-    assert found.mean_plane_m < 0.018
-    assert found.mean_normal_deg < 0.8
+def test_each_pose_is_judged_by_the_others_and_a_wrong_transform_fits_worse() -> None:
+    found = calibrate([seen(place, k) for k, place in enumerate(PLACES)], PLATE)
+    held_out = leave_one_out(found, PLATE)
+    assert [h.name for h in held_out] == ["0", "1", "2", "3", "4"]
+    assert all(h.plane_m < 0.03 and h.moved_deg < 1.0 for h in held_out)
+    own = [float(np.abs(found.plane_m[found.pose_of == i]).mean()) for i in range(5)]
+    assert sum(h.plane_m for h in held_out) > 0.98 * sum(own)
+    wrong = SE3.exp([0.05, 0, 0, 0, 0.02, 0]) @ found.cam_SE3_lidar
+    assert misfit_of(found, wrong)[0] > 1.5 * found.mean_plane_m
+
+
+def test_a_pose_whose_sweep_shows_another_place_is_left_out_by_name() -> None:
+    poses = [seen(place, k) for k, place in enumerate(PLACES)]
+    elsewhere = seen((2.4, 1.2, 0.0, 0.0), 7)
+    poses.append(poses[0]._replace(name="moved", xyz=elsewhere.xyz, ring=elsewhere.ring))
+    assert calibrate(poses, PLATE).left_out == ("moved",)

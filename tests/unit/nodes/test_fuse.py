@@ -5,7 +5,7 @@ import pytest
 
 from fusion.tracker import Tracker
 from nodes.fuse import Fuse
-from pipeline.core.messages import FrameSet, Message, Progress, Scene, Stamp
+from pipeline.core.messages import CalibrationState, FrameSet, Message, Progress, Scene, Stamp
 from pipeline.core.wire import digest
 from tests.scenes import Sensor, Thing, drive
 
@@ -82,3 +82,22 @@ def test_a_frame_set_that_cannot_be_fused_still_counts_as_done() -> None:
     with pytest.raises(ArithmeticError):
         out.extend(Fuse(_Failing()).step(FRAMES[0], 0))  # extend keeps what came before the error
     assert [message.topic for message in out] == ["progress"]
+
+
+def test_a_camera_under_alarm_is_misaligned_in_the_scene_from_a_second_after_what_was_said():
+    def said(time_ns: int, alarm: bool, of: str = "roof") -> Message:
+        state = CalibrationState(against="top", pitch=0.009, yaw=0.0, sum=1.2, alarm=alarm)
+        return Message(f"calibration/{of}", Stamp(sensor_ns=0, arrival_ns=0, time_ns=time_ns, sequence=0), state)
+
+    times = [frames.stamp.time_ns for frames in FRAMES]
+    node = Fuse(Tracker())
+    assert list(node.step(said(times[2] - 1_000_000_000, True), 0)) == []
+    assert list(node.step(said(times[2], True, of="unknown"), 0)) == []
+    assert list(node.step(said(times[5] - 1_000_000_000, False), 0)) == []
+    scenes = [next(iter(node.step(frames, 0))).payload for frames in FRAMES]
+    assert [scene.sensor_fault for scene in scenes] == [(), (), *[("misaligned",)] * 3, ()]
+    assert scenes[2].sensor_health.tolist() == [0.0]
+    without = Fuse(Tracker())
+    assert [s.track_position.tolist() for s in scenes] == [
+        next(iter(without.step(frames, 0))).payload.track_position.tolist() for frames in FRAMES
+    ]
