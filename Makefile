@@ -1,9 +1,9 @@
-# Two commands: `make demo` and `make test`. Everything installs itself into .venv; see docs/install.md.
+# Two commands: `make demo` and `make test`. Everything installs itself into .venv.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
-APT    := libusb-1.0-0 libgl1 libgomp1 libegl1 libgl1-mesa-dri
+APT    := libusb-1.0-0 libgl1 libgomp1 libegl1 libgl1-mesa-dri libglib2.0-0
 
 .PHONY: demo test test-all check format bench golden clean system
 .DEFAULT_GOAL := demo
@@ -47,7 +47,7 @@ $(READY): pyproject.toml constraints.txt | system
 # Open3D and the simulated cameras (OpenGL) need system libraries. Install them where we may, else say how.
 system:
 	@missing=""; \
-	for library in libusb-1.0.so.0 libGL.so.1 libgomp.so.1 libEGL.so.1 libEGL_mesa.so.0; do \
+	for library in libusb-1.0.so.0 libGL.so.1 libgomp.so.1 libEGL.so.1 libEGL_mesa.so.0 libgthread-2.0.so.0; do \
 	  ldconfig -p | grep -q $$library || missing="$$missing $$library"; \
 	done; \
 	if [ -n "$$missing" ]; then \

@@ -31,11 +31,15 @@ _APPLICATION = "syncline"
 
 
 class ViewSettings(Settings, frozen=True):
-    """max_points: of a sweep that are drawn. port: of the page, 0 = any free one. memory: what a live view keeps.
-    tracks: ids of those whose existence and weights get a panel of their own."""
+    """max_points: of a sweep that are drawn. port: of the page, 0 = any free one. data_port: of what it shows live.
+    address: to listen at; anything but loopback belongs behind what keeps others out, such as a container whose ports
+    are published on loopback. memory: what a live view keeps. tracks: ids of those whose existence and weights get a
+    panel of their own."""
 
     max_points: int = 40_000
     port: int = 0
+    data_port: int = 0
+    address: str = "127.0.0.1"
     memory: str = "2GB"
     tracks: tuple[int, ...] = ()
 
@@ -66,9 +70,10 @@ class View:
         if save is None:
             from nodes.view_page import Page, RerunServer
 
-            server = self._open.enter_context(RerunServer(self._settings.memory))
+            of = self._settings
+            server = self._open.enter_context(RerunServer(of.memory, port=of.data_port, address=of.address))
             self._server_url = server.url
-            self.url = self._open.enter_context(Page(server, port=self._settings.port)).url
+            self.url = self._open.enter_context(Page(server, port=of.port, address=of.address)).url
         if rig is not None:
             self._begin(rig)
 
@@ -87,6 +92,13 @@ class View:
         if self._log is not None:
             self._stream.flush()
         return []
+
+    def begin_anew(self) -> None:
+        """What comes belongs to another run: the page turns to it."""
+        import rerun
+
+        self._stream.disconnect()
+        self._stream, self._log = rerun.RecordingStream(_APPLICATION), None
 
     def close(self) -> None:
         self._stream.disconnect()

@@ -1,4 +1,4 @@
-"""Rerun's web page on loopback, without any other network.
+"""Rerun's web page, on loopback unless told otherwise, without any other network.
 
 Rerun's own server also listens on loopback when told to, but its page asks outside servers for fonts and sends usage
 statistics. Here the page, its script and its wasm are taken from the installed wheel, served by a plain file server on
@@ -41,7 +41,11 @@ _TIMEOUT_NS = 30_000_000_000
 
 
 class RerunServer:
-    """Rerun's own server process: takes what is logged and gives it to viewers. Loopback only, statistics off.
+    """Rerun's own server process: takes what is logged and gives it to viewers. Statistics off.
+
+    Args:
+        port: that a browser gets the data from; 0 = any free one. address: to listen at; a browser is told `HOST` all
+            the same, to which a container's port is published.
 
     Raises:
         BadInput: it does not start.
@@ -49,10 +53,12 @@ class RerunServer:
     url: for `RecordingStream.connect_grpc` and the page.
     """
 
-    def __init__(self, memory_limit: str = "2GB", clock: Clock | None = None) -> None:
+    def __init__(
+        self, memory_limit: str = "2GB", clock: Clock | None = None, port: int = 0, address: str = HOST
+    ) -> None:
         self._clock = clock or SystemClock()
         self._home = tempfile.TemporaryDirectory(prefix="rerun-")
-        self.port, self.web_port = _free_port(), _free_port()
+        self.port, self.web_port = port or _free_port(), _free_port()
         self.url = f"rerun+http://{HOST}:{self.port}/proxy"
         home = Path(self._home.name)
         settings = home / "rerun" / "analytics.json"
@@ -65,7 +71,7 @@ class RerunServer:
         command = [
             str(Path(rerun_cli.__file__).parent / "rerun"),
             "--serve-web",
-            f"--bind={HOST}",
+            f"--bind={address}",
             f"--port={self.port}",
             f"--web-viewer-port={self.web_port}",
             f"--server-memory-limit={memory_limit}",
@@ -116,7 +122,7 @@ class Page:
     Args:
         server: where its files come from; only needed while this is made, unless the page shows what is logged to it.
         data: an .rrd file to show; None: what is logged to ``server``.
-        port: 0 = any free one.
+        port: 0 = any free one. address: to listen at.
 
     Raises:
         BadInput: the port is taken.
@@ -124,7 +130,7 @@ class Page:
     url: to open in a browser.
     """
 
-    def __init__(self, server: RerunServer, data: Path | None = None, port: int = 0) -> None:
+    def __init__(self, server: RerunServer, data: Path | None = None, port: int = 0, address: str = HOST) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="rerun-page-")
         folder = Path(self._folder.name)
         for name in _ASSETS:
@@ -134,10 +140,10 @@ class Page:
             (folder / "run.rrd").symlink_to(data.resolve())
         handler = functools.partial(_Handler, directory=str(folder))
         try:
-            self._http = http.server.ThreadingHTTPServer((HOST, port), handler)
+            self._http = http.server.ThreadingHTTPServer((address, port), handler)
         except OSError as error:
             self._folder.cleanup()
-            raise BadInput(f"{HOST}:{port}", "port", "one that is free", error.strerror) from error
+            raise BadInput(f"{address}:{port}", "port", "one that is free", error.strerror) from error
         self._http.daemon_threads = True
         self.port = self._http.server_port
         shown = f"http://{HOST}:{self.port}/run.rrd" if data is not None else server.url

@@ -14,6 +14,7 @@ from calibration.cannot import CannotCalibrate
 from pipeline.cli import (
     calibrate,
     calibrate_sensors,
+    conduct,
     convert,
     demo,
     evaluate,
@@ -50,6 +51,8 @@ app.command()(play.record)
 app.command()(simulate.simulate)
 app.command()(realism.realism)
 app.command()(live.live)
+app.command()(conduct.conduct)
+app.command()(conduct.join)
 app.command()(faults.faults)
 app.command()(convert.convert)
 app.command()(evaluate.evaluate)

@@ -22,8 +22,10 @@ from nodes.view_foxglove import FoxgloveView
 from pipeline.cli.paths import ROOT
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import BadInput
+from pipeline.run.crew import current_run
 from pipeline.run.watch import is_running, watch
 
+_HOST = ViewSettings().address
 _FOXGLOVE_PORT = 8765
 _YIELDS = 10  # of niceness: the run comes first
 _WAIT_NS = 180_000_000_000
@@ -40,6 +42,13 @@ def view(
     ] = None,
     foxglove: Annotated[bool, typer.Option(help="Show a run that goes on in Foxglove's app instead.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until a run begins in that folder.")] = False,
+    every: Annotated[
+        bool, typer.Option(help="RUN is the folder of `syncline conduct`: show one run after another.")
+    ] = False,
+    address: Annotated[
+        str, typer.Option(help="To listen at; for containers. Others can look on, unencrypted.")
+    ] = _HOST,
+    data_port: Annotated[int, typer.Option(help="Port of the live data; 0 = any free one.", max=65535)] = 0,
     tied: Annotated[bool, typer.Option(hidden=True, help="End when standard input does.")] = False,
 ) -> None:
     """Look at a run: images with projected boxes, clouds, radar with speeds, tracks with weights, latency, ledger.
@@ -48,9 +57,15 @@ def view(
 
     Example: syncline view out/replay
     """
-    console, settings = Console(stderr=True), ViewSettings(max_points=points, port=port, tracks=tuple(track or ()))
+    console = Console(stderr=True)
+    settings = ViewSettings(
+        max_points=points, port=port, data_port=data_port, address=address, tracks=tuple(track or ())
+    )
     if tied:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
+    if every:
+        _every(run, settings, console)
+        return
     if wait:
         _until_running(run)
     if foxglove or (save is None and is_running(run)):
@@ -109,6 +124,22 @@ def _live(run: Path, settings: ViewSettings, foxglove: bool, browser: bool, cons
                 console.print("not shown: " + ", ".join(f"{what} {count}" for what, count in missed.items()))
             console.print("the run has ended")
             _until_told(console)
+
+
+def _every(runs: Path, settings: ViewSettings, console: Console) -> None:
+    """Show each run that goes on among ``runs``, one after the other, on one page."""
+    clock, shown = SystemClock(), None
+    with View(settings=settings) as viewer, _sigterm_interrupts(), contextlib.suppress(KeyboardInterrupt):
+        console.print(f"{viewer.url}   (live; Ctrl-C ends it)", soft_wrap=True)
+        while True:
+            run = current_run(runs)
+            if run is None or run == shown or not is_running(run):
+                clock.sleep_until(clock.now_ns() + 200_000_000)
+                continue
+            if shown is not None:
+                viewer.begin_anew()
+            shown = run
+            watch(run, [viewer], lambda: current_run(runs) != run)  # noqa: B023  called before it changes
 
 
 @contextlib.contextmanager

@@ -1,14 +1,11 @@
-"""Runs a plan as separate processes on one host: starts them, begins together, restarts what dies, ends in order."""
+"""Runs a plan as separate processes: has them started, begins together, restarts what dies, ends in order."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from pipeline.core.clock import SystemClock
@@ -18,9 +15,9 @@ from pipeline.core.node import Life
 from pipeline.core.run_recording import RECORDING_FILE, recording_parts
 from pipeline.graph import source_of
 from pipeline.run.config import RunConfig, run_info, save_config
+from pipeline.run.crew import Crew, ForkedCrew
 from pipeline.run.networks import networks
-from pipeline.run.process import recorder, run_name, run_process
-from pipeline.transport.ring import LARGE_COPIES
+from pipeline.run.process import recorder, run_name
 from pipeline.transport.run_folder import cleanup
 from pipeline.transport.shared_memory import SharedMemoryBus
 
@@ -28,9 +25,6 @@ logger = logging.getLogger(__name__)
 
 _READY_TIMEOUT_NS = 300_000_000_000  # who dies is noticed at once; Ray alone takes minutes to start on a busy machine
 _REPEAT_NS = 1_000_000_000
-_STOP_TIMEOUT_NS = 20_000_000_000
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
-_ENVIRONMENT = _ONE_THREAD | LARGE_COPIES
 
 
 @dataclass
@@ -58,6 +52,9 @@ class RunState:
 class Supervisor:
     """One run. `run` returns when everything has ended.
 
+    Args:
+        crew: who runs the processes; None: they are forked here.
+
     Raises:
         BadInput: a process did not come up; the message names its log.
     """
@@ -68,6 +65,7 @@ class Supervisor:
         folder: Path,
         on_change: Callable[[RunState], None] = lambda _: None,
         controls: Callable[[RunState], Control | None] = lambda _: None,
+        crew: Crew | None = None,
     ) -> None:
         self._config = config
         self._networks = networks(config.graph, config.rig)
@@ -79,13 +77,8 @@ class Supervisor:
         self._members = {name: tuple(i.name for i in members) for name, members in self._plan.processes.items()}
         self._members |= {source_of(topic): (source_of(topic),) for topic in config.topics}
         self._members["record"] = (recorder(self._plan, config, folder).name,)
-        self._processes: dict[str, ForkServerProcess] = {}
+        self._crew = crew or ForkedCrew(folder)
         self._sequence = 0
-        # A server that has imported everything once forks each process: fifteen start in the time of one.
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([run_process.__module__])
-        for variable, value in _ENVIRONMENT.items():
-            os.environ.setdefault(variable, value)
         self.state = RunState(names=tuple(name for members in self._members.values() for name in members))
 
     def run(self) -> RunState:
@@ -103,30 +96,29 @@ class Supervisor:
                 self._until_ended(bus, subscription)
             except KeyboardInterrupt:
                 logger.warning("interrupted: ending the sources, the rest drains")
-                self._stop_sources()
+                self._crew.terminate(name for name in self._members if name.startswith("source_"))
                 self._until_ended(bus, subscription)
             finally:
-                self._stop_all()
+                self._crew.end(self._clock)
         cleanup(run_name(self._folder))
         return self.state
 
     def pid(self, process: str) -> int | None:
-        """Of a process, by its name in the plan; for fault tests."""
-        return self._processes[process].pid
+        """Of a process that was forked here, by its name in the plan; for fault tests."""
+        assert isinstance(self._crew, ForkedCrew)
+        return self._crew.pid(process)
 
     def _start(self, name: str) -> None:
-        arguments = (self._folder, name, Life(self.state.restarts.get(name, 0), self.state.epoch, self.state.index))
-        process = self._context.Process(target=run_process, args=arguments, name=name)
-        process.start()
-        self._processes[name] = process
+        self._crew.start(name, Life(self.state.restarts.get(name, 0), self.state.epoch, self.state.index))
 
     def _until_ready(self, subscription: object) -> None:
         give_up_ns = self._clock.now_ns() + _READY_TIMEOUT_NS
         while self.state.ready < set(self.state.names):
             self._listen(subscription)
-            for name, process in self._processes.items():
-                if process.exitcode is not None:
-                    raise BadInput(self._log(name), "process", "to start", f"exit code {process.exitcode}")
+            for name in self._members:
+                code = self._crew.exit_code(name)
+                if code is not None:
+                    raise BadInput(self._log(name), "process", "to start", f"exit code {code}")
             if self._clock.now_ns() > give_up_ns:
                 late = sorted(set(self.state.names) - self.state.ready)
                 raise BadInput(self._folder / "logs", "processes", "all ready within 300 s", f"not ready: {late}")
@@ -151,8 +143,8 @@ class Supervisor:
 
     def _watch(self) -> None:
         """Start again what died before its end, until its restarts are used up."""
-        for name, process in self._processes.items():
-            code = process.exitcode
+        for name in self._members:
+            code = self._crew.exit_code(name)
             if code is None or set(self._members[name]) <= self.state.ended or name in self.state.given_up:
                 continue
             used = self.state.restarts.get(name, 0)
@@ -167,7 +159,8 @@ class Supervisor:
     def _speak_for_the_dead(self, bus: SharedMemoryBus) -> None:
         """Repeat every end, for nodes that were restarted and missed it, and tell the end of what stays dead."""
         dead = {member for name in self.state.given_up for member in self._members[name]}
-        for member in sorted(dead | (self.state.ended if self.state.restarts else set())):
+        restarted = self.state.restarts or not self._crew.sees
+        for member in sorted(dead | (self.state.ended if restarted else set())):
             last = self.state.status.get(member)
             ended = NodeStatus(
                 node=member,
@@ -192,6 +185,7 @@ class Supervisor:
             elif isinstance(payload, Progress):
                 self.state.epoch = message.stamp.epoch
                 self.state.index, self.state.reference_ns = payload.index, payload.reference_ns
+                self._crew.progress(self.state.epoch, self.state.index)
             elif isinstance(payload, LedgerState):
                 self.state.ledger = payload
             message = subscription.receive(0.0)  # type: ignore[attr-defined]
@@ -205,23 +199,6 @@ class Supervisor:
     def _count(self) -> int:
         self._sequence += 1
         return self._sequence
-
-    def _stop_sources(self) -> None:
-        for name, process in self._processes.items():
-            if name.startswith("source_"):
-                process.terminate()
-
-    def _stop_all(self) -> None:
-        """Whatever still runs is asked to end, then made to."""
-        for process in self._processes.values():
-            if process.exitcode is None:
-                process.terminate()
-        give_up_ns = self._clock.now_ns() + _STOP_TIMEOUT_NS
-        for process in self._processes.values():
-            process.join(max((give_up_ns - self._clock.now_ns()) / 1e9, 0.1))
-            if process.exitcode is None:
-                process.kill()
-                process.join()
 
     def _log(self, name: str) -> Path:
         return self._folder / "logs" / f"{name}.log"
