@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from nodes.intent.assistant import Assistant, Reply
+from nodes.intent.pool import Pool
 from nodes.intent.scene import SceneSettings, View
 from nodes.voice.warnings import Warned, Warnings, WarningSettings
 from pipeline.core.messages import Message, Scene, Stamp
@@ -13,11 +15,13 @@ from pipeline.core.speech import Alert, Answer, Intent, Meaning, Utterance
 
 
 class AssistantSettings(Settings, frozen=True):
-    """position: of the vehicle in the town of the points of interest, m."""
+    """position: of the vehicle in the town of the points of interest, m. pool: file that keeps odd sentences, redacted,
+    for the project to learn from; "" keeps none."""
 
     scene: SceneSettings = SceneSettings()
     warnings: WarningSettings = WarningSettings()
     position: tuple[float, float] = (0.0, 0.0)
+    pool: str = ""
 
 
 class Listen:
@@ -33,6 +37,7 @@ class Listen:
         self._warnings = Warnings(self._settings.warnings)
         self._newest: tuple[Scene, int] | None = None
         self._sequence = 0
+        self._pool = Pool(Path(self._settings.pool)) if self._settings.pool else None
         self.assistant = assistant or Assistant(position=self._settings.position)
         for greeting in ("hello", "你好"):  # templates compile at the first sentence: now, while nobody waits
             self.assistant.hear(greeting, partial=True)
@@ -77,6 +82,8 @@ class Listen:
         reply = self.assistant.hear(heard.text, view, heard.partial)
         found = [self._said("intent", message, said_ns, intent(heard, reply))]
         if not heard.partial:
+            if self._pool is not None:
+                self._pool.offer(heard.text, reply.language, reply.frames)
             age_s = view.age_s if view.scene is not None else float("nan")
             found.append(self._said("reply", message, said_ns, answer(heard, reply, age_s)))
         return found

@@ -19,7 +19,7 @@ from nodes.intent.places import Place, Places
 from nodes.intent.scene import Found, Seen, View, Which
 from nodes.intent.session import LEANS_ON, Session, resolved
 from nodes.intent.vehicle import applied
-from nodes.intent.words import REQUEST, done, doubt, place, place_fact, say
+from nodes.intent.words import done, doubt, place, place_fact, request, say
 
 _OF_SCENE = ("what_is", "where_is", "how_far", "how_fast", "is_safe", "describe_scene", "sensor_status")
 _TRAFFIC_KMH = 40.0
@@ -176,10 +176,9 @@ class Assistant:
 
 def _asked(turn: Turn, frame: Frame) -> Said:
     """Asks whether to do it; the frame waits for the answer."""
-    english, chinese = REQUEST.get(frame.intent, (frame.intent.replace("_", " "), frame.intent))
-    more = " ".join(v for k, v in frame.slots.items() if k in ("direction", "contact", "content", "speed", "distance"))
+    english, chinese = request(frame)
     waiting = turn.session.updated(pending=frame, objects=(), asked=None)
-    return turn.said(f"Shall I {english} {more}".strip() + "?", f"要我{chinese}{more}吗？", waiting)
+    return turn.said(f"Shall I {english}?", f"要我{chinese}吗？", waiting)
 
 
 def _do(turn: Turn, frame: Frame) -> Said:

@@ -43,6 +43,28 @@ REQUEST = {
 }
 
 
+_CHANGES = {
+    ("set_speed", "up"): ("drive faster", "开快一点"),
+    ("set_speed", "down"): ("drive slower", "开慢一点"),
+    ("set_distance", "up"): ("keep more distance", "拉大车距"),
+    ("set_distance", "down"): ("keep less distance", "缩小车距"),
+}
+
+
+def request(frame: Frame) -> tuple[str, str]:
+    """What is asked about before it is done, English and Chinese, as it follows "Shall I" and "要我"."""
+    s = frame.slots
+    if "speed" in s:
+        return f"drive at {s['speed']} km/h", f"开到{s['speed']}公里"
+    if "distance" in s:
+        return f"keep a distance of {s['distance']} m", f"保持{s['distance']}米车距"
+    if change := _CHANGES.get((frame.intent, s.get("action", ""))):
+        return change
+    english, chinese = REQUEST.get(frame.intent, (frame.intent.replace("_", " "), frame.intent))
+    more = [v for k, v in s.items() if k in ("direction", "contact", "content")]
+    return " ".join([english, *more]), chinese + " ".join(_VALUE_ZH.get(v, v) for v in more)
+
+
 def say(language: Language, english: str, chinese: str) -> str:
     return chinese if language == "zh" else english
 

