@@ -143,6 +143,11 @@ def _layer_norm(x: Sequence[Any], a: Attributes) -> Any:
     return f.layer_norm(x[0], x[0].shape[axis:], x[1], x[2] if len(x) > 2 else None, a.get("epsilon", 1e-5))
 
 
+def _clip(x: Sequence[Any], a: Attributes) -> Any:
+    low, high = (x[k] if len(x) > k else None for k in (1, 2))
+    return x[0] if low is None and high is None else torch.clamp(x[0], low, high)
+
+
 def _concat(x: Sequence[Any], a: Attributes) -> Any:
     return torch.cat(list(x), a["axis"])
 
@@ -153,10 +158,11 @@ OPERATORS: dict[str, Operator] = {
     "Relu": _is(torch.relu), "Sigmoid": _is(torch.sigmoid), "Sign": _is(torch.sign), "Sqrt": _is(torch.sqrt),
     "Sub": _is(torch.sub), "Tanh": _is(torch.tanh), "Identity": lambda x, a: x[0],
     "Cast": lambda x, a: x[0].to(DTYPES[a["to"]]),
-    "Concat": _concat, "Conv": _conv, "DepthToSpace": _depth_to_space, "DequantizeLinear": _dequantise,
+    "Clip": _clip, "Concat": _concat, "Conv": _conv, "DepthToSpace": _depth_to_space, "DequantizeLinear": _dequantise,
     "Expand": lambda x, a: x[0] * torch.ones(x[1].tolist(), dtype=x[0].dtype, device=x[0].device),
     "Gather": _gather, "GatherND": _gather_nd, "Gemm": _gemm, "LayerNormalization": _layer_norm, "Pad": _pad,
-    "QuantizeLinear": _quantise, "ReduceSum": _reduce_sum, "Reshape": _reshape, "Resize": _resize,
+    "QuantizeLinear": _quantise, "Reciprocal": _is(torch.reciprocal),
+    "ReduceSum": _reduce_sum, "Reshape": _reshape, "Resize": _resize,
     "Shape": lambda x, a: torch.tensor(x[0].shape[a.get("start", 0) : a.get("end")]),
     "Slice": _slice, "Softmax": lambda x, a: torch.softmax(x[0], a.get("axis", -1)),
     "Split": _split, "Squeeze": _squeeze,

@@ -13,6 +13,7 @@ from fusion.detect.weights import resolve
 from fusion.engines.engine import EngineSettings
 from fusion.engines.onnx_runtime import OnnxRuntime
 from fusion.engines.torch_engine import Torch
+from fusion.engines.trial import trial_input
 from fusion.quantise.form import deployed
 from pipeline.core.errors import BadInput
 from tests.graphs import random_input
@@ -40,6 +41,13 @@ def test_the_graph_says_the_same_whatever_its_size() -> None:
         feed = {name: array.numpy() for name, array in random_input(*sizes).items()}
         for output, expected in reference(feed).items():
             np.testing.assert_allclose(ours(feed)[output], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_heads_say_the_same() -> None:
+    reference, ours = OnnxRuntime(resolve("heads"), SETTINGS), Torch(resolve("heads"), SETTINGS)
+    feed = trial_input(resolve("heads"))
+    for output, expected in reference(feed).items():
+        np.testing.assert_allclose(ours(feed)[output], expected, rtol=1e-3, atol=1e-4)
 
 
 def net(node: onnx.NodeProto, shapes: dict[str, list[int]], kinds: dict[str, int] | None = None) -> onnx.ModelProto:
