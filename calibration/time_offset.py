@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from scipy.interpolate import CubicSpline, make_interp_spline
 from scipy.ndimage import gaussian_filter1d
+from scipy.stats import t as student
 
 from calibration.cannot import CannotCalibrate
 from calibration.least_squares import fit
@@ -21,6 +22,7 @@ from calibration.se3 import FloatArray
 
 _LEAST_SAMPLES = 50
 _BLOCKS = 8  # of a window, for the jackknife
+_OF_FEW = float(student.ppf(0.97725, _BLOCKS - 1)) / 2.0  # so that two sigmas hold 95 %, as Student's t has it
 _AGAIN = "a drive with turns, starts and stops: at least a minute in which speed or turning changes every few seconds"
 
 
@@ -119,7 +121,8 @@ def time_offset(first: Signal, second: Signal, settings: TimeOffsetSettings | No
             "a clock drifts, or messages are stamped on arrival and wait",
             _AGAIN + ", stamped by the sensors themselves",
         )
-    weight = 1.0 / np.maximum(sigmas, 0.3 * np.median(sigmas)) ** 2
+    # A sigma from so few blocks is itself uncertain by a quarter: no window counts more for one that came out small.
+    weight = 1.0 / np.maximum(sigmas, np.median(sigmas)) ** 2
     offset = float((weight * offsets).sum() / weight.sum())
     # What the windows show may be more than what each of them states; windows that overlap share half of their data.
     share = settings.stride_s / settings.window_s
@@ -184,7 +187,7 @@ def _in_window(
 
     found = fit(residuals, np.concatenate([[lags[peak]], linear.ravel()]), 2.0)
     block = np.repeat(np.minimum(np.arange(len(t)) * _BLOCKS // len(t), _BLOCKS - 1), target.shape[1])
-    sigma = float(np.sqrt(found.widened(block)[0, 0]))
+    sigma = float(np.sqrt(found.widened(block)[0, 0])) * _OF_FEW
     return Window(start, float(found.x[0]), sigma, best, lags, curve, "")
 
 
