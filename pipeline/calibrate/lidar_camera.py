@@ -291,6 +291,7 @@ def _trials(tried: Sequence[Trial]) -> Figure:
         ax.bar(i, trial.error_deg, width=0.6, color=colour)
         ax.plot([i], [float(np.linalg.norm(trial.found.sd_deg))], "_", ms=12, color=COLOUR["ink"])
     ax.axhline(0.2, color=COLOUR["muted"], lw=0.8, ls=":")
+    ax.set_ylim(0.0, 1.2 * max(0.25, order[-1].error_deg))  # a 1-sigma beyond it is no knowledge at all
     ax.set_ylabel("error, °")
     ax.set_xlabel("trial, by error; green: sure of itself, red: not; dash: its own 1-sigma")
     ax.set_xticks([])
