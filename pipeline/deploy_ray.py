@@ -1,4 +1,4 @@
-"""Fusion in a supervised Ray actor, with the results of the same fuser in this process, to the byte.
+"""Fusion in a supervised Ray actor, with the results of the same fuser in this process, to the byte; and batches.
 
 The actor may die at any time: Ray starts it again, and this side, which keeps the last checkpoint and the frame sets
 since, brings it back to where it was. Every call carries a number; the actor answers a number it has just done from
@@ -12,8 +12,9 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import ray
@@ -25,8 +26,12 @@ from pipeline.core.settings import Settings
 from pipeline.core.wire import decode, encode_bytes
 
 _log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 _START = -1  # number of a fuser that has done nothing
+LOCAL = "local"
+"""In the place of an address of `spread`: an instance of our own on this machine, which ends with the work."""
+_ATTEMPTS = 3  # a worker that dies has its work done again elsewhere
 _LOST = -2  # number of an actor that Ray has just started: it does not know where it is until it is told
 
 
@@ -86,7 +91,7 @@ class RayFuser:
 
     def __init__(self, settings: TrackerSettings | None = None, deploy: RaySettings | None = None) -> None:
         self._deploy = deploy or RaySettings()
-        self._started_ray = connect(self._deploy)
+        self._started_ray = _connect(self._deploy)
         self._settings = settings or TrackerSettings()
         encoded = msgspec.msgpack.encode(self._settings)
         self._actor = _start_actor(encoded)
@@ -188,6 +193,36 @@ def ray_fuser(settings: TrackerSettings, address: str = "") -> RayFuser:
     return RayFuser(settings, RaySettings(address=address))
 
 
+def spread(
+    work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], address: str, cpus: int
+) -> Iterator[tuple[int, Result]]:
+    """The number of each job of ``jobs``, arguments of ``work``, with what it gave, in the order of their ends.
+
+    Every machine of the cluster needs this checkout, and the arguments must be such as other processes can be sent.
+
+    Args:
+        address: of a cluster, or `LOCAL`. cpus: size of our own.
+
+    Raises:
+        What ``work`` raises; what still runs is then cancelled.
+    """
+    if not jobs:
+        return
+    started = _connect(RaySettings(address="" if address == LOCAL else address, cpus=cpus))
+    task = ray.remote(num_cpus=1, max_retries=_ATTEMPTS)(work)
+    running = {task.remote(*arguments): number for number, arguments in enumerate(jobs)}
+    try:
+        while running:
+            done, _ = ray.wait(list(running))
+            for reference in done:
+                yield running.pop(reference), ray.get(reference)
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+        if started:
+            ray.shutdown()
+
+
 def _start_actor(settings: bytes) -> Any:
     """Restarts are without limit, and calls wait for them, but `step` is retried by `RayFuser`, which counts: a frame
     set that kills its actor is given up, the actor is not.
@@ -195,7 +230,7 @@ def _start_actor(settings: bytes) -> Any:
     return ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(FusionActor).remote(settings)
 
 
-def connect(deploy: RaySettings) -> bool:
+def _connect(deploy: RaySettings) -> bool:
     """Join or start Ray unless this process already has; whether it was started here."""
     if ray.is_initialized():
         return False

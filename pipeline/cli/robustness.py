@@ -21,6 +21,7 @@ from pipeline.cli.play import AsJson, Begin, DriveArgument, End, FaultSeed, name
 from pipeline.cli.results import eval_config_for
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import load_yaml, to_yaml
+from pipeline.deploy_ray import spread
 from pipeline.evaluate.config import EvalConfig
 from pipeline.evaluate.robustness import Cell, RobustnessSettings, cells
 from pipeline.evaluate.robustness import robustness as resistance
@@ -30,7 +31,6 @@ from pipeline.graph import Graph
 from pipeline.run.clips import ClipCells, ClipRobustness, befalls_no_sensor, parsed
 from pipeline.run.drives import open_named
 from pipeline.run.fused_anew import DriveCells, same_input
-from pipeline.run.ray_jobs import spread
 
 _CLIPS = "clips"
 _TABLE, _PAGE, _MADE_FROM = "robustness.json", "robustness.md", "made_from.yaml"

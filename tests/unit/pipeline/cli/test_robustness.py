@@ -12,10 +12,10 @@ from pipeline.cli.app import app
 from pipeline.cli.paths import CONFIGS, config_file
 from pipeline.core.errors import BadInput
 from pipeline.core.settings import load_yaml
+from pipeline.deploy_ray import spread
 from pipeline.evaluate.robustness import Cell, RobustnessSettings, cells, robustness
 from pipeline.evaluate.robustness_page import as_markdown, write_plots
 from pipeline.run.clips import ClipRobustness, parsed
-from pipeline.run.ray_jobs import spread
 from tests.simulated import DEMO_RIG, record_street, street_drive
 
 MAP, ERROR = "detection/fused/mAP", "uncertainty/position_rmse_m"
