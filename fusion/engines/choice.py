@@ -1,8 +1,8 @@
 """Which form of a network to run on this machine, and on which engine, where the settings leave it open.
 
 As the machine's profile says, where `syncline tune` made one (`profile.py`). Else in 8 bits on OpenVINO where the
-processor multiplies them, OpenVINO is installed, and the weights ship with an 8-bit form, which they do where it was
-measured to pay (docs/engines.md). In float on ONNX Runtime otherwise.
+processor multiplies them, OpenVINO is installed, and the weights ship with an 8-bit form; docs/engines.md says what it
+costs the tracks. In float on ONNX Runtime otherwise.
 """
 
 from __future__ import annotations
