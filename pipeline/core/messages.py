@@ -22,17 +22,9 @@ Vector3: TypeAlias = tuple[float, float, float]
 QuaternionWxyz: TypeAlias = tuple[float, float, float, float]
 
 CLASSES = (
-    "car",
-    "truck",
-    "bus",
-    "trailer",
-    "construction_vehicle",
-    "pedestrian",
-    "motorcycle",
-    "bicycle",
-    "traffic_cone",
-    "barrier",
-)
+    "car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle",
+    "bicycle", "traffic_cone", "barrier",
+)  # fmt: skip
 """The ten detection classes of nuScenes; index = class id everywhere."""
 C = len(CLASSES)
 
