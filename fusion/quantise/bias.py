@@ -25,6 +25,8 @@ def corrected(
 ) -> onnx.ModelProto:
     """``quantised`` with corrected biases of these convolutions. model: the float one. Layers without a bias stay."""
     able = [layer for layer in layers if layer.node.op_type == "Conv" and len(layer.node.input) > 2]
+    if not able:
+        return quantised
     wanted = _means(model, [layer.output for layer in able], samples)
     out = onnx.ModelProto()
     out.CopyFrom(quantised)
