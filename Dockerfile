@@ -11,7 +11,8 @@ RUN apt-get update -qq \
 
 RUN python3 -m venv /opt/syncline/.venv
 ENV PATH=/opt/syncline/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 HOME=/tmp
+    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 HOME=/tmp \
+    MPLCONFIGDIR=/opt/syncline/matplotlib
 
 # What it needs first, so that a change of the code does not install all that again.
 ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS
@@ -28,6 +29,7 @@ COPY nodes nodes
 COPY pipeline pipeline
 COPY configs configs
 RUN python3 -m compileall -q calibration fusion nodes pipeline \
+ && python3 -c 'import matplotlib.font_manager' \
  && useradd --uid 1000 --create-home syncline \
  && install -d -o syncline -g syncline -m 0700 /runs
 USER syncline

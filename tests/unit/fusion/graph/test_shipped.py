@@ -10,29 +10,30 @@ import onnxruntime
 import pytest
 import torch
 
-from fusion.detect.weights import resolve
+from fusion.detect import weights
 from fusion.graph.network import GraphNetwork, GraphOutput
-from fusion.graph.weigher import GraphSettings
 from fusion.training.graph.export import operators
 from fusion.training.graph.reference import reference
 from tests.graphs import random_input
 
-SHIPPED = resolve(GraphSettings().model)
+SHIPPED = pytest.mark.parametrize("shipped", [weights.resolve(name) for name in weights.shipped() if name.startswith("graph")])
 
 
-def test_nothing_is_scattered() -> None:
-    assert not {name for name in operators(SHIPPED) if "Scatter" in name}
+@SHIPPED
+def test_nothing_is_scattered(shipped: Path) -> None:
+    assert not {name for name in operators(shipped) if "Scatter" in name}
 
 
+@SHIPPED
 @pytest.mark.parametrize(("pairs", "tracks", "sensors"), [(256, 128, 12), (1, 1, 1), (3, 9, 2)])
-def test_the_file_says_what_message_passing_says(pairs: int, tracks: int, sensors: int) -> None:
+def test_the_file_says_what_message_passing_says(shipped: Path, pairs: int, tracks: int, sensors: int) -> None:
     """Of rows of up to a few in size, to 1e-5 of one."""
     given = random_input(pairs, tracks, sensors, 6)
-    told = onnxruntime.InferenceSession(str(SHIPPED)).run(
+    told = onnxruntime.InferenceSession(str(shipped)).run(
         list(GraphOutput._fields), {name: a.numpy() for name, a in given.items()}
     )
     with torch.no_grad():
-        wanted = reference(network_of(SHIPPED))(**given)
+        wanted = reference(network_of(shipped))(**given)
     for found, one in zip(told, wanted, strict=True):
         torch.testing.assert_close(torch.from_numpy(found), one, atol=1e-5, rtol=1e-5)
 
