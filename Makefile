@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 APT    := libusb-1.0-0 libgl1 libgomp1 libegl1 libgl1-mesa-dri libglib2.0-0
 
-.PHONY: demo test test-all check format bench golden clean system
+.PHONY: demo test test-all check format bench golden clean system compose-test
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -29,6 +29,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks --json bench.json
+
+# The containers for real, each killed once; needs Docker and Compose, and as root since it kills their processes.
+compose-test:
+	$(PYTHON) -m tests.compose.rehearse
 
 golden: $(READY)
 	$(BIN)/python -m tests.replay.regenerate
