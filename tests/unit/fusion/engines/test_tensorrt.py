@@ -101,7 +101,7 @@ def eight(tmp_path: Path) -> Path:
 def test_every_shipped_network_and_its_forms_are_what_tensorrt_takes(name: str) -> None:
     model = onnx.load(str(resolve(name)))
     assert objections(model) == []
-    if name.endswith("_simulated"):
+    if name in ("camera_simulated", "lidar_simulated"):
         for form in (deployed(model), in_half(deployed(model), "fp16", name), in_half(deployed(model), "bf16", name)):
             assert objections(form) == []
 
