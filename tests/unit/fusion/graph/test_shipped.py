@@ -16,7 +16,9 @@ from fusion.training.graph.export import operators
 from fusion.training.graph.reference import reference
 from tests.graphs import random_input
 
-SHIPPED = pytest.mark.parametrize("shipped", [weights.resolve(name) for name in weights.shipped() if name.startswith("graph")])
+SHIPPED = pytest.mark.parametrize(
+    "shipped", [weights.resolve(name) for name in weights.shipped() if name.startswith("graph")]
+)
 
 
 @SHIPPED
