@@ -11,8 +11,7 @@ RUN apt-get update -qq \
 
 RUN python3 -m venv /opt/syncline/.venv
 ENV PATH=/opt/syncline/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 HOME=/tmp \
-    MPLCONFIGDIR=/opt/syncline/matplotlib
+    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 HOME=/tmp
 
 # What it needs first, so that a change of the code does not install all that again.
 ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS
@@ -29,8 +28,10 @@ COPY nodes nodes
 COPY pipeline pipeline
 COPY configs configs
 RUN python3 -m compileall -q calibration fusion nodes pipeline \
- && python3 -c 'import matplotlib.font_manager' \
+ && MPLCONFIGDIR=/opt/syncline/matplotlib python3 -c 'import matplotlib.font_manager' \
  && useradd --uid 1000 --create-home syncline \
  && install -d -o syncline -g syncline -m 0700 /runs
 USER syncline
-ENTRYPOINT ["syncline"]
+# matplotlib looks for its fonts once; it takes what it found only from a folder that it may write to.
+ENV MPLCONFIGDIR=/tmp/matplotlib
+ENTRYPOINT ["sh", "-c", "cp -r /opt/syncline/matplotlib /tmp/ 2>/dev/null; exec syncline \"$@\"", "syncline"]
