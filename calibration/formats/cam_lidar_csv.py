@@ -20,10 +20,10 @@ def read_cam_lidar_csv(text: str) -> SE3:
     Raises:
         ValueError: no line, a column is missing, or something is no number.
     """
-    rows = list(csv.DictReader(io.StringIO(bounded(text))))
     try:
+        rows = list(csv.DictReader(io.StringIO(bounded(text), newline=None)))
         numbers = np.array([[float(row[name]) for name in _COLUMNS] for row in rows])
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"file: expected numbers {', '.join(_COLUMNS)} on each line, got {error}") from error
     if not len(numbers):
         raise ValueError("file: expected at least one line of numbers, got none")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from calibration.camera import CameraModel, KannalaBrandt, Pinhole, Rational
@@ -184,6 +184,7 @@ def test_what_is_no_camera_is_refused(read: object, text: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.text(max_size=200))
+@example("\r0")
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     for read in (*READERS, read_cam_lidar_csv):
         with pytest.raises(ValueError, match=r"\w+: "):
