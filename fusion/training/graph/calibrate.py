@@ -49,7 +49,12 @@ def alarm_threshold(network: GraphNetwork, files: Sequence[Path]) -> float:
             sums = follow(sums, out.fault.double().numpy(), float(frame.dt[0]) if len(frame.dt) else 0.1, np.inf)
             sums *= float(not frame.fault.any())
             peaks[clip] = max(peaks[clip], float(sums.max(initial=0.0)))
-    highest = sorted(peaks.values(), reverse=True)
+    return threshold_above(list(peaks.values()))
+
+
+def threshold_above(peaks: Sequence[float]) -> float:
+    """Threshold over the highest sums of healthy sensors, one for each clip."""
+    highest = sorted(peaks, reverse=True)
     return max(_ABOVE * highest[len(highest) // _ODD], _LEAST_ALARM)
 
 
