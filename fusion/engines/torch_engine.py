@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fusion.engines.engine import Array, EngineSettings, Port, check_feed
 from fusion.engines.onnx_notes import notes, precision
-from fusion.engines.torch_operators import DTYPES, OPERATORS
+from fusion.engines.torch_operators import DTYPES, OPERATORS, refused
 from pipeline.core.errors import BadInput
 
 
@@ -32,12 +32,13 @@ class Torch:
             model = onnx.load(str(path), load_external_data=False)
         except Exception as error:  # protobuf's errors share no other base
             raise BadInput(path, "file", "an ONNX model that torch can run", error) from error
-        unknown = sorted({node.op_type for node in model.graph.node} - OPERATORS.keys())
+        weights = {w.name: _tensor(w) for w in model.graph.initializer}
+        unknown = sorted({refused(node, weights) for node in model.graph.node} - {""})
         if unknown or not model.graph.node:
             raise BadInput(path, "operators", "those of an ONNX model that torch can run", ", ".join(unknown) or "none")
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._threads, self._path = settings.threads, path
-        self._weights = {w.name: _tensor(w).to(self._device) for w in model.graph.initializer}
+        self._weights = {name: weight.to(self._device) for name, weight in weights.items()}
         self._nodes = [(OPERATORS[n.op_type], list(n.input), list(n.output), _attributes(n)) for n in model.graph.node]
         self._last_use = {name: k for k, node in enumerate(self._nodes) for name in node[1]}
         self.inputs: Mapping[str, Port] = {v.name: _port(v) for v in model.graph.input}

@@ -41,8 +41,6 @@ def _gemm(x: Sequence[Any], a: Attributes) -> Any:
 
 
 def _resize(x: Sequence[Any], a: Attributes) -> Any:
-    if a.get("mode", b"nearest") != b"nearest":
-        raise NotImplementedError(f"Resize by {a['mode'].decode()}")
     return f.interpolate(x[0], scale_factor=x[2][2:].tolist(), mode="nearest")
 
 
@@ -78,8 +76,6 @@ def _slice(x: Sequence[Any], a: Attributes) -> Any:
     steps = x[4].tolist() if len(x) > 4 and x[4] is not None else [1] * len(starts)
     parts = [slice(None)] * data.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        if step < 1:
-            raise NotImplementedError("Slice backwards")
         parts[axis] = slice(start, end, step)
     return data[tuple(parts)]
 
@@ -93,8 +89,6 @@ def _gather(x: Sequence[Any], a: Attributes) -> Any:
 
 
 def _gather_nd(x: Sequence[Any], a: Attributes) -> Any:
-    if a.get("batch_dims", 0):
-        raise NotImplementedError("GatherND in batches")
     return x[0][tuple(x[1].long().unbind(-1))]
 
 
@@ -169,3 +163,19 @@ OPERATORS: dict[str, Operator] = {
     "Transpose": lambda x, a: x[0].permute(a.get("perm", list(range(x[0].ndim))[::-1])),
     "Unsqueeze": _unsqueeze,
 }  # fmt: skip
+
+
+def refused(node: onnx.NodeProto, constants: Mapping[str, Tensor]) -> str:
+    """What of a node is not done here, in a few words; empty where all is. constants: the file's weights by name."""
+    a = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if node.op_type not in OPERATORS:
+        return node.op_type
+    if node.op_type == "Resize" and a.get("mode", b"nearest") != b"nearest":
+        return f"Resize by {a['mode'].decode()}"
+    if node.op_type == "GatherND" and a.get("batch_dims", 0):
+        return "GatherND in batches"
+    if node.op_type == "Slice" and len(node.input) > 4 and node.input[4]:
+        steps = constants.get(node.input[4])
+        if steps is None or bool((steps < 1).any()):
+            return "Slice backwards, or by steps that are no constants"
+    return ""

@@ -63,11 +63,11 @@ def accumulate(before: FloatArray, met: Encounter) -> FloatArray:
         if slot.missing == "not_due":
             continue
         found = slot.detections
-        print_of = 0.0 if found is None else _fingerprint(found)
-        repeats = float(print_of != 0.0 and print_of == before[row, 7])
+        checksum = 0.0 if found is None else _fingerprint(found)
+        repeats = float(checksum != 0.0 and checksum == before[row, 7])
         lately = [repeats, float(found is None)]
         after[row, 5:7] = keep_lately * before[row, 5:7] + (1.0 - keep_lately) * np.array(lately)
-        after[row, 7] = print_of or before[row, 7]
+        after[row, 7] = checksum or before[row, 7]
     return after
 
 
@@ -114,10 +114,10 @@ def _fingerprint(found: Detections) -> float:
     """A number that two payloads share only if they are one: noise moves at least the last digits. Alignment moves
     positions, not these. 0 for no detections.
     """
-    print_of = 0
+    checksum = 0
     for column in (found.score, found.size, found.radial_speed):
-        print_of = zlib.crc32(column.tobytes(), print_of)
-    return float(print_of)
+        checksum = zlib.crc32(column.tobytes(), checksum)
+    return float(checksum)
 
 
 def _normal_equations(met: Encounter) -> tuple[FloatArray, FloatArray]:

@@ -121,6 +121,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         limit = {"application/json": MAX_JSON, "audio/wav": MAX_WAV}.get(kind)
         if limit is None:
             return self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "application/json or audio/wav")
+        if kind == "audio/wav" and self._recogniser is None:
+            return self._refuse(HTTPStatus.NOT_IMPLEMENTED, "no speech recognition is set up here")
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             return self._refuse(HTTPStatus.LENGTH_REQUIRED, "a Content-Length")
@@ -130,9 +132,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"at most {_AT_ONCE} requests at once")
         try:
             body = self.rfile.read(int(length))
-            self._json(self._said(body) if kind == "application/json" else self._spoken(body))
-        except NotImplementedError as error:
-            self._refuse(HTTPStatus.NOT_IMPLEMENTED, str(error))
+            spoken = self._recogniser if kind == "audio/wav" else None
+            self._json(self._said(body) if spoken is None else self._spoken(body, spoken))
         except BadInput as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
         finally:
@@ -148,11 +149,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             raise BadInput("request", "text", "a string", type(text).__name__)
         return self._conversation.say(text)
 
-    def _spoken(self, body: bytes) -> dict[str, Any]:
-        samples = read_wav(body, "request")
-        if self._recogniser is None:
-            raise NotImplementedError("no speech recognition is set up here")
-        heard = self._recogniser.recognise(samples)
+    def _spoken(self, body: bytes, recogniser: Recogniser) -> dict[str, Any]:
+        heard = recogniser.recognise(read_wav(body, "request"))
         if not heard.text.strip():
             return {"text": "", "frames": [], "reply": "", "acted": [], "tracks": [], "waits": False, "objects": []}
         return self._conversation.say(heard.text)

@@ -44,15 +44,30 @@ def conduct(
     config = run_config(drive, open_named(drive, (), 0), named_graph(graph, True), 0.0, 0.0, None)
     config = msgspec.structs.replace(config, rate=rate, ray_address=ray_address)
     runs.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    before = sorted(int(folder.name) for folder in runs.iterdir() if folder.name.isdigit())
-    for number in itertools.islice(itertools.count(before[-1] + 1 if before else 1), count or None):
-        for old in sorted(folder for folder in runs.iterdir() if folder.name.isdigit())[: -keep or None]:
+    stopped = _stops()
+    first = 1 + max((int(folder.name) for folder in runs.iterdir() if folder.name.isdigit()), default=0)
+    for number in itertools.islice(itertools.count(first), count or None):
+        for old in sorted(folder for folder in runs.iterdir() if folder.name.isdigit())[:-keep]:
             shutil.rmtree(old)
         folder = runs / f"{number:06d}"
         told = _Told(folder.name)
         state = Supervisor(config, folder, told.state, crew=AbsentCrew(folder)).run()
         told.end(state)
+        if stopped:
+            break
+
+
+def _stops() -> list[int]:
+    """Holds the signals that have asked for an end; the first one interrupts the run that goes on."""
+    told: list[int] = []
+
+    def tell(number: int, frame: object) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
+    return told
 
 
 def join(

@@ -33,7 +33,7 @@ class Crew(Protocol):
     def start(self, name: str, life: Life) -> None: ...
 
     def exit_code(self, name: str) -> int | None:
-        """None while the process lives, or where it is not seen."""
+        """None before it is started, while it lives, and where it is not seen."""
         ...
 
     def progress(self, epoch: int, number: int) -> None:
@@ -69,7 +69,7 @@ class ForkedCrew:
         self._processes[name] = process
 
     def exit_code(self, name: str) -> int | None:
-        return self._processes[name].exitcode
+        return self._processes[name].exitcode if name in self._processes else None
 
     def pid(self, name: str) -> int | None:
         return self._processes[name].pid
@@ -79,7 +79,7 @@ class ForkedCrew:
 
     def terminate(self, names: Iterable[str]) -> None:
         for name in names:
-            if self._processes[name].exitcode is None:
+            if name in self._processes and self._processes[name].exitcode is None:
                 self._processes[name].terminate()
 
     def end(self, clock: Clock) -> None:

@@ -96,8 +96,9 @@ class Supervisor:
                 self._until_ended(bus, subscription)
             except KeyboardInterrupt:
                 logger.warning("interrupted: ending the sources, the rest drains")
-                self._crew.terminate(name for name in self._members if name.startswith("source_"))
-                self._until_ended(bus, subscription)
+                if self.state.started:  # else there is nothing to drain
+                    self._crew.terminate(name for name in self._members if name.startswith("source_"))
+                    self._until_ended(bus, subscription)
             finally:
                 self._crew.end(self._clock)
         cleanup(run_name(self._folder))

@@ -133,3 +133,18 @@ def test_a_part_that_the_run_has_not_is_named(tmp_path: Path) -> None:
     AbsentCrew(folder).start("align", None)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match=r"detect_rear"):
         join(tmp_path / "runs", ["align", "detect_rear"], SystemClock())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_conductor_that_is_told_to_end_begins_no_other_run(tmp_path: Path) -> None:
+    write_drive(tmp_path / "drive.mcap", SECONDS, [])
+    runs = tmp_path / "runs"
+    command = [sys.executable, "-m", "pipeline", "conduct", str(tmp_path / "drive.mcap"), "--runs", str(runs)]
+    conductor, clock = subprocess.Popen(command), SystemClock()
+    while current_run(runs) is None:
+        clock.sleep_until(clock.now_ns() + SECOND // 10)
+        assert conductor.poll() is None
+    conductor.terminate()
+    assert conductor.wait(60) == 0
+    assert [folder.name for folder in runs.iterdir()] == ["000001"]

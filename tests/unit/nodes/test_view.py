@@ -238,6 +238,28 @@ def test_live_view(recording: Path, screen: browser.Browser) -> None:
         wait_for_picture(screen)
 
 
+@pytest.mark.slow
+def test_page_turns_to_the_next_run(recording: Path, screen: browser.Browser) -> None:
+    """Though its times have passed already in the run before, whose pictures are black."""
+    later_ns, black = 100_000_000_000, np.zeros(48 * 64 * 3, np.uint8)
+    with View() as view, RecordingReader(recording) as reader:
+        sent = list(reader.messages())
+        screen.open(view.url)
+        for message in sent:
+            stamp, payload = message.stamp, message.payload
+            if isinstance(payload, CameraImage):
+                stamp = msgspec.structs.replace(stamp, time_ns=stamp.time_ns + later_ns)
+                payload = CameraImage(height=48, width=64, encoding="bgr8", data=black)
+            view.step(Message(message.topic, stamp, payload), 0)
+        view.finish()
+        screen.wait(15.0)
+        view.begin_anew()
+        for message in sent:
+            view.step(message, 0)
+        view.finish()
+        wait_for_picture(screen)
+
+
 class Socket:
     """As much of a WebSocket client as Foxglove's protocol needs here."""
 
