@@ -71,3 +71,21 @@ def test_an_operator_that_it_lacks_is_named(tmp_path: Path) -> None:
     onnx.save(net(helper.make_node("Erf", ["x"], ["y"]), {"x": [1, 3], "y": [1, 3]}), str(path))
     with pytest.raises(BadInput, match=r"operators: expected those of an ONNX model that torch can run, found Erf"):
         Torch(path, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (helper.make_node("Resize", ["x", "", "s"], ["y"], mode="linear"), "Resize by linear"),
+        (helper.make_node("Slice", ["x", "a", "b", "c", "d"], ["y"]), "Slice backwards"),
+        (helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=1), "GatherND in batches"),
+    ],
+    ids=["resize", "slice", "gather"],
+)
+def test_what_it_does_not_do_of_an_operator_is_named_when_the_file_is_opened(
+    node: onnx.NodeProto, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(net(node, {"x": [1, 3], "y": [1, 3]}), str(path))
+    with pytest.raises(BadInput, match=said):
+        Torch(path, SETTINGS)
